@@ -1,0 +1,64 @@
+"""Builders that every room's tests share, with honest defaults overridden by what matters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from target_hubspot_calls.call import Call, Workspace, parse_call
+
+# Machines are noisy: how long an example took says nothing about the code.
+settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ours")
+
+HARBOR = Workspace("dana", "harbor-dental")
+
+
+@pytest.fixture
+def a_call_record() -> Callable[..., dict[str, Any]]:
+    """Builds a Singer record of the stream `calls`: an inbound talk with a summary."""
+
+    def build(**fields: Any) -> dict[str, Any]:
+        return {
+            "id": "01a1f97c-7300-7aa2-9c10-5f3a2b6d8e01",
+            "user_id": HARBOR.user_id,
+            "workspace_id": HARBOR.workspace_id,
+            "source": "webhook",
+            "type": "inboundPhoneCall",
+            "direction": "inbound",
+            "customer_number": "+14155550123",
+            "customer_name": "Dana Ruiz",
+            "phone_number": "+12025550110",
+            "started_at": "2026-11-20T15:04:06.000Z",
+            "ended_at": "2026-11-20T15:05:21.600Z",
+            "duration_ms": 75600,
+            "ended_reason": "customer-ended-call",
+            "outcome": "completed",
+            "summary": "The caller moved a cleaning to Friday at ten.",
+            "transcript": "AI: Harbor Dental.\nUser: Friday, please.\n",
+            "received_at": "2026-11-20T15:05:25.400Z",
+            "updated_at": "2026-11-20T15:05:25.400Z",
+            **fields,
+        }
+
+    return build
+
+
+@pytest.fixture
+def a_call(a_call_record: Callable[..., dict[str, Any]]) -> Callable[..., Call]:
+    """Builds a call as the target knows it."""
+
+    def build(**fields: Any) -> Call:
+        return parse_call(a_call_record(**fields), HARBOR)
+
+    return build
+
+
+@pytest.fixture
+def noon() -> datetime:
+    """A fixed moment."""
+    return datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
