@@ -1,0 +1,236 @@
+"""Which workspace is connected to which portal, and how well that connection is.
+
+Holds tokens only sealed and hands out none; opening them is the business of `stored_tokens.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Engine, Row, delete, exists, insert, select, update
+from uuid_utils import uuid7
+
+from target_hubspot_calls.errors import SettingsError, WrongEncryptionKey
+from target_hubspot_calls.store.database import reading, writing
+from target_hubspot_calls.store.schema import connections
+from target_hubspot_calls.store.stored_tokens import StoredTokens, open_tokens, seal_tokens
+from target_hubspot_calls.store.vault import Vault
+from target_hubspot_calls.tokens import TokenSet
+
+
+class ConnectionKind(StrEnum):
+    """How the portal let us in."""
+
+    OAUTH = "oauth"
+    SERVICE_KEY = "service_key"
+
+
+class ConnectionState(StrEnum):
+    """Whether calls can be delivered over the connection, or what a person must do first."""
+
+    ACTIVE = "active"
+    RECONNECT_REQUIRED = "reconnect_required"
+    MISSING_SCOPE = "missing_scope"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One workspace's connection to one portal, without its tokens.
+
+    Connecting again makes a new one with a new id; what is reported about the old id has no effect.
+    """
+
+    id: str
+    user_id: str
+    workspace_id: str
+    kind: ConnectionKind
+    portal_id: int | None
+    scopes: tuple[str, ...]
+    expires_at: datetime | None
+    state: ConnectionState
+    state_detail: str | None
+    blocked_until: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+# Never the column with the tokens.
+_SHOWN = tuple(
+    connections.c[name] for name in Connection.__dataclass_fields__ if name in connections.c
+)
+
+
+def holds_tokens(engine: Engine) -> bool:
+    """True if any connection is stored: then a missing key file must not be made anew."""
+    with reading(engine) as connection:
+        return bool(connection.scalar(select(exists(select(connections.c.id)))))
+
+
+class Connections:
+    """The connections of all workspaces. Every method raises StoreUnavailable."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        vault: Vault,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._engine = engine
+        self._vault = vault
+        self._clock = clock
+
+    def add_service_key(self, user_id: str, workspace_id: str, key: str) -> Connection:
+        """The workspace's new connection with a static key. Raises SettingsError for an odd key."""
+        key = key.strip()
+        if not key or not key.isascii() or not key.isprintable() or " " in key:
+            raise SettingsError(["the service key is empty or has characters no key has"])
+        return self._add(user_id, workspace_id, ConnectionKind.SERVICE_KEY, TokenSet(key))
+
+    def add_oauth(self, user_id: str, workspace_id: str, tokens: TokenSet) -> Connection:
+        """The workspace's new connection with the tokens of a grant."""
+        return self._add(user_id, workspace_id, ConnectionKind.OAUTH, tokens)
+
+    def get(self, user_id: str, workspace_id: str) -> Connection | None:
+        """The workspace's connection, or None if it has none."""
+        found = self.list(user_id, workspace_id)
+        return found[0] if found else None
+
+    def list(
+        self, user_id: str | None = None, workspace_id: str | None = None
+    ) -> tuple[Connection, ...]:
+        """All connections, or those of a user or workspace, oldest first."""
+        chosen = select(*_SHOWN).order_by(connections.c.id)
+        if user_id is not None:
+            chosen = chosen.where(connections.c.user_id == user_id)
+        if workspace_id is not None:
+            chosen = chosen.where(connections.c.workspace_id == workspace_id)
+        with reading(self._engine) as connection:
+            return tuple(_connection(row) for row in connection.execute(chosen))
+
+    def remove(self, user_id: str, workspace_id: str) -> bool:
+        """True if there was a connection; it and its tokens are gone."""
+        with writing(self._engine) as connection:
+            return connection.execute(_deletion(user_id, workspace_id)).rowcount > 0
+
+    def set_portal(self, connection_id: str, portal_id: int) -> None:
+        """Notes which portal the connection turned out to lead to."""
+        self._change(connection_id, {"portal_id": portal_id})
+
+    def require_reconnect(self, connection_id: str, detail: str) -> None:
+        """Notes that the grant is dead until a person connects again; `detail` is a sentence."""
+        self._change(
+            connection_id,
+            {"state": ConnectionState.RECONNECT_REQUIRED, "state_detail": detail},
+        )
+
+    def lack_scope(self, connection_id: str, detail: str) -> None:
+        """Notes that a scope is missing until a person grants it; `detail` is a sentence."""
+        self._change(
+            connection_id, {"state": ConnectionState.MISSING_SCOPE, "state_detail": detail}
+        )
+
+    def block_until(self, connection_id: str, until: datetime, detail: str) -> None:
+        """Notes that the portal takes nothing before `until`; `detail` is a sentence."""
+        self._change(connection_id, {"blocked_until": until, "state_detail": detail})
+
+    def activate(self, connection_id: str) -> None:
+        """Notes that the connection works: no state, wait or detail is left over."""
+        self._change(
+            connection_id,
+            {"state": ConnectionState.ACTIVE, "state_detail": None, "blocked_until": None},
+        )
+
+    def tokens(self, connection_id: str) -> StoredTokens:
+        """The tokens of one connection, for `hubspot/auth.py`."""
+        return StoredTokens(self._engine, self._vault, connection_id, clock=self._clock)
+
+    def check_keys(self) -> None:
+        """Raises WrongEncryptionKey if any stored tokens do not open with the keys given."""
+        chosen = select(connections.c.id, connections.c.tokens)
+        with reading(self._engine) as connection:
+            for row in connection.execute(chosen):
+                open_tokens(self._vault, row.tokens)
+
+    def reencrypt(self) -> int:
+        """How many connections were put under the newest key; the others were already.
+
+        Each is done by itself, so it may be broken off and started again. Raises
+        WrongEncryptionKey, naming the connections no key opens, after all others are done.
+        """
+        with reading(self._engine) as connection:
+            ids = connection.scalars(select(connections.c.id).order_by(connections.c.id)).all()
+        done, closed = 0, []
+        for connection_id in ids:
+            try:
+                done += self._reencrypt_one(connection_id)
+            except WrongEncryptionKey:
+                closed.append(connection_id)
+        if closed:
+            raise WrongEncryptionKey(
+                f"None of the encryption keys opens the tokens of {', '.join(closed)}; bring back"
+                " the key they were stored with, or connect those workspaces again."
+            )
+        return done
+
+    def _reencrypt_one(self, connection_id: str) -> bool:
+        this_one = connections.c.id == connection_id
+        with writing(self._engine) as connection:
+            sealed = connection.scalar(
+                select(connections.c.tokens).where(this_one).with_for_update()
+            )
+            if sealed is None or self._vault.is_newest(sealed):
+                return False
+            connection.execute(
+                update(connections).where(this_one).values(tokens=self._vault.reencrypt(sealed))
+            )
+            return True
+
+    def _add(
+        self, user_id: str, workspace_id: str, kind: ConnectionKind, tokens: TokenSet
+    ) -> Connection:
+        now = self._clock()
+        row: dict[str, Any] = {
+            "id": str(uuid7()),
+            "user_id": user_id,
+            "workspace_id": workspace_id,
+            "kind": kind,
+            "portal_id": tokens.portal_id,
+            "tokens": seal_tokens(self._vault, tokens),
+            "expires_at": tokens.expires_at,
+            "scopes": list(tokens.scopes),
+            "state": ConnectionState.ACTIVE,
+            "created_at": now,
+            "updated_at": now,
+        }
+        with writing(self._engine) as connection:
+            connection.execute(_deletion(user_id, workspace_id))
+            connection.execute(insert(connections).values(row))
+            chosen = select(*_SHOWN).where(connections.c.id == row["id"])
+            return _connection(connection.execute(chosen).one())
+
+    def _change(self, connection_id: str, changes: Mapping[str, Any]) -> None:
+        with writing(self._engine) as connection:
+            connection.execute(
+                update(connections)
+                .where(connections.c.id == connection_id)
+                .values({**changes, "updated_at": self._clock()})
+            )
+
+
+def _deletion(user_id: str, workspace_id: str) -> Any:
+    return delete(connections).where(
+        connections.c.user_id == user_id, connections.c.workspace_id == workspace_id
+    )
+
+
+def _connection(row: Row[Any]) -> Connection:
+    fields = dict(row._mapping)
+    fields["kind"] = ConnectionKind(fields["kind"])
+    fields["state"] = ConnectionState(fields["state"])
+    fields["scopes"] = tuple(fields["scopes"])
+    return Connection(**fields)

@@ -1,0 +1,396 @@
+"""The ledger: one row per call, and where its delivery stands.
+
+Every change of a row that people should hear of writes its outbox row in the same transaction.
+Knows nothing of HubSpot's API nor of Singer; time comes in as an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    CursorResult,
+    Engine,
+    Row,
+    and_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
+
+from target_hubspot_calls.call import Call, Workspace, merge_calls
+from target_hubspot_calls.errors import Reason, Status
+from target_hubspot_calls.outcome import Outcome
+from target_hubspot_calls.store.database import reading, writing
+from target_hubspot_calls.store.ledger_rows import (
+    DUE,
+    WAITING,
+    Accepted,
+    Claim,
+    call_of,
+    claim_of,
+    key_parameters,
+    log_row,
+    merged_parameters,
+    new_row,
+    settled_log_row,
+    settled_parameters,
+)
+from target_hubspot_calls.store.schema import calls as table
+from target_hubspot_calls.store.schema import outbox
+
+# Parameters of one statement stay far below SQLite's limit of 32,766.
+KEYS_PER_STATEMENT = 500
+
+
+class Ledger:
+    """Calls taken over for delivery, kept until and after they are settled."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def accept(self, reports: Iterable[Call], *, now: datetime) -> Accepted:
+        """Takes responsibility for the calls: on return they are durable and due.
+
+        A call that is there already is merged with what is known. Raises StoreUnavailable.
+        """
+        incoming = _merged_by_key(reports)
+        new = changed = 0
+        with writing(self._engine) as connection:
+            known = _load_rows(connection, incoming)
+            inserts, updates = [], []
+            for key, call in incoming.items():
+                row = known.get(key)
+                if row is None:
+                    inserts.append(new_row(call, now))
+                    continue
+                fuller = merge_calls(call_of(row), call)
+                change = merged_parameters(row, fuller, now)
+                if change is not None:
+                    updates.append(change)
+                    changed += change["b_state"] == DUE and row.record_digest != change["b_digest"]
+            if inserts:
+                connection.execute(table.insert(), inserts)
+                new = len(inserts)
+            if updates:
+                connection.execute(_MERGE, updates)
+        return Accepted(new=new, changed=changed, unchanged=len(incoming) - new - changed)
+
+    def refuse(
+        self, messages: Sequence[str], workspace: Workspace, *, run_id: str, now: datetime
+    ) -> None:
+        """Writes down records that no call can be made of, for the sync log alone."""
+        if not messages:
+            return
+        outcome = Outcome(Status.ERROR, Reason.INVALID_RECORD)
+        with writing(self._engine) as connection:
+            rows = [
+                log_row(None, outcome, workspace, run_id=run_id, now=now) | {"error_message": text}
+                for text in messages
+            ]
+            _append_to_outbox(connection, rows, now)
+
+    def due_workspaces(self, *, now: datetime) -> list[Workspace]:
+        """The workspaces with calls that are due and unclaimed, longest waiting first."""
+        query = (
+            select(table.c.user_id, table.c.workspace_id)
+            .where(_is_claimable(now))
+            .group_by(table.c.user_id, table.c.workspace_id)
+            .order_by(func.min(table.c.due_at))
+        )
+        with reading(self._engine) as connection:
+            return [Workspace(*row) for row in connection.execute(query)]
+
+    def waiting_workspaces(self) -> list[Workspace]:
+        """The workspaces with calls that wait for a person."""
+        query = (
+            select(table.c.user_id, table.c.workspace_id)
+            .where(table.c.state == WAITING)
+            .distinct()
+            .order_by(table.c.user_id, table.c.workspace_id)
+        )
+        with reading(self._engine) as connection:
+            return [Workspace(*row) for row in connection.execute(query)]
+
+    def next_due_at(self) -> datetime | None:
+        """When the next call is due, None if none is; it may be in the past."""
+        query = select(func.min(table.c.due_at)).where(table.c.state == DUE)
+        with reading(self._engine) as connection:
+            return cast("datetime | None", connection.execute(query).scalar())
+
+    def count_due(self, *, now: datetime) -> int:
+        """How many calls could be claimed now."""
+        query = select(func.count()).select_from(table).where(_is_claimable(now))
+        with reading(self._engine) as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def counts(self) -> dict[tuple[str, str | None], int]:
+        """How many calls stand where, by state ("due", "waiting", "settled") and latest reason."""
+        query = select(table.c.state, table.c.reason, func.count()).group_by(
+            table.c.state, table.c.reason
+        )
+        with reading(self._engine) as connection:
+            return {(state, reason): count for state, reason, count in connection.execute(query)}
+
+    def wake(self, workspace: Workspace, *, now: datetime) -> int:
+        """Makes the calls of a workspace due that waited for a person; returns how many."""
+        statement = (
+            update(table)
+            .where(_is_of(workspace), table.c.state == WAITING)
+            .values(state=DUE, due_at=now, updated_at=now)
+        )
+        return self._write(statement)
+
+    def claim(
+        self, workspace: Workspace, *, holder: str, limit: int, for_s: float, now: datetime
+    ) -> list[Claim]:
+        """At most `limit` due calls of the workspace, for this holder alone for `for_s` seconds."""
+        pick = (
+            select(table)
+            .where(_is_of(workspace), _is_claimable(now))
+            .order_by(table.c.due_at, table.c.call_id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        with writing(self._engine) as connection:
+            rows = connection.execute(pick).all()
+            self._mark(connection, workspace, rows, holder, now + timedelta(seconds=for_s))
+        return [claim_of(row) for row in rows]
+
+    def release(self, claims: Sequence[Claim], *, holder: str, now: datetime) -> None:
+        """Gives calls back untouched, for anybody to claim at once."""
+        self._update_held(claims, holder, {"claimed_by": None, "claimed_until": None}, now)
+
+    def announce(
+        self,
+        claims: Mapping[str, Claim],
+        contact_ids: Mapping[str, str],
+        intent: str,
+        *,
+        holder: str,
+        for_s: float,
+        now: datetime,
+    ) -> set[str]:
+        """Writes down, before HubSpot is asked, what is about to be written there.
+
+        `claims` and `contact_ids` are by call id, all of one workspace. Returns the call ids that
+        are still ours; only those may be written.
+        """
+        if not claims:
+            return set()
+        workspace = next(iter(claims.values())).call.workspace
+        with writing(self._engine) as connection:
+            held = _held(connection, workspace, claims, holder)
+            if held:
+                connection.execute(
+                    _ANNOUNCE,
+                    [
+                        key_parameters(claims[call_id].call)
+                        | {
+                            "b_intent": intent,
+                            "b_contact": contact_ids.get(call_id),
+                            "b_until": now + timedelta(seconds=for_s),
+                            "b_now": now,
+                        }
+                        for call_id in held
+                    ],
+                )
+        return held
+
+    def settle(
+        self,
+        settled: Sequence[tuple[Claim, Outcome]],
+        *,
+        holder: str,
+        kind: str,
+        run_id: str,
+        now: datetime,
+    ) -> int:
+        """Writes the outcomes and their sync log rows in one transaction; returns how many.
+
+        A call whose claim was lost meanwhile is left to its new holder. A call that got a fuller
+        report meanwhile keeps its result and is due again.
+        """
+        if not settled:
+            return 0
+        by_id = {claim.call.id: (claim, outcome) for claim, outcome in settled}
+        workspace = settled[0][0].call.workspace
+        with writing(self._engine) as connection:
+            held = _held(connection, workspace, by_id, holder)
+            ours = [pair for call_id, pair in by_id.items() if call_id in held]
+            if ours:
+                connection.execute(_SETTLE, [settled_parameters(*pair, kind, now) for pair in ours])
+                rows = [settled_log_row(*pair, kind, run_id, now) for pair in ours]
+                _append_to_outbox(connection, rows, now)
+        return len(ours)
+
+    def _write(self, statement: Any) -> int:
+        with writing(self._engine) as connection:
+            return cast("CursorResult[Any]", connection.execute(statement)).rowcount
+
+    def _mark(
+        self,
+        connection: Connection,
+        workspace: Workspace,
+        rows: Sequence[Row[Any]],
+        holder: str,
+        until: datetime,
+    ) -> None:
+        for ids in _chunks([row.call_id for row in rows]):
+            connection.execute(
+                update(table)
+                .where(_is_of(workspace), table.c.call_id.in_(ids))
+                .values(claimed_by=holder, claimed_until=until)
+            )
+
+    def _update_held(
+        self, claims: Sequence[Claim], holder: str, values: dict[str, Any], now: datetime
+    ) -> None:
+        if not claims:
+            return
+        workspace = claims[0].call.workspace
+        with writing(self._engine) as connection:
+            for ids in _chunks([claim.call.id for claim in claims]):
+                connection.execute(
+                    update(table)
+                    .where(
+                        _is_of(workspace),
+                        table.c.call_id.in_(ids),
+                        table.c.claimed_by == holder,
+                    )
+                    .values(updated_at=now, **values)
+                )
+
+
+_KEY_IS_GIVEN = and_(
+    table.c.user_id == bindparam("k_user"),
+    table.c.workspace_id == bindparam("k_workspace"),
+    table.c.call_id == bindparam("k_call"),
+)
+_MERGE = (
+    update(table)
+    .where(_KEY_IS_GIVEN)
+    .values(
+        record=bindparam("b_record"),
+        record_digest=bindparam("b_digest"),
+        state=bindparam("b_state"),
+        due_at=bindparam("b_due_at"),
+        attempt=bindparam("b_attempt"),
+        call_started_at=bindparam("b_started_at"),
+        recording_url_expires_at=bindparam("b_expires_at"),
+        updated_at=bindparam("b_now"),
+    )
+)
+_ANNOUNCE = (
+    update(table)
+    .where(_KEY_IS_GIVEN)
+    .values(
+        intent=bindparam("b_intent"),
+        intent_at=bindparam("b_now"),
+        intent_contact_id=bindparam("b_contact"),
+        claimed_until=bindparam("b_until"),
+        updated_at=bindparam("b_now"),
+    )
+)
+_IS_UNCHANGED = table.c.record_digest == bindparam("b_digest")
+_WRITE_IS_UNKNOWN = bindparam("b_write_unknown", type_=Boolean) == true()
+_SETTLE = (
+    update(table)
+    .where(_KEY_IS_GIVEN)
+    .values(
+        state=case((_IS_UNCHANGED, bindparam("b_state")), else_=DUE),
+        due_at=case((_IS_UNCHANGED, bindparam("b_due_at")), else_=bindparam("b_now")),
+        attempt=bindparam("b_attempt"),
+        claimed_by=None,
+        claimed_until=None,
+        intent=case((_WRITE_IS_UNKNOWN, table.c.intent), else_=None),
+        contact_id=bindparam("b_contact"),
+        contact_match=bindparam("b_match"),
+        engagement_id=bindparam("b_engagement"),
+        engagement_type=bindparam("b_kind"),
+        delivered_digest=bindparam("b_delivered"),
+        portal_id=bindparam("b_portal"),
+        file_id=bindparam("b_file"),
+        recording_status=bindparam("b_recording"),
+        status=bindparam("b_status"),
+        reason=bindparam("b_reason"),
+        retryable=bindparam("b_retryable"),
+        error_message=bindparam("b_message"),
+        correlation_id=bindparam("b_correlation"),
+        settled_at=bindparam("b_now"),
+        updated_at=bindparam("b_now"),
+    )
+)
+
+
+def _merged_by_key(reports: Iterable[Call]) -> dict[tuple[Workspace, str], Call]:
+    merged: dict[tuple[Workspace, str], Call] = {}
+    for call in reports:
+        key = (call.workspace, call.id)
+        merged[key] = merge_calls(merged[key], call) if key in merged else call
+    return merged
+
+
+def _load_rows(
+    connection: Connection, keys: Collection[tuple[Workspace, str]]
+) -> dict[tuple[Workspace, str], Row[Any]]:
+    by_workspace: dict[Workspace, list[str]] = {}
+    for workspace, call_id in keys:
+        by_workspace.setdefault(workspace, []).append(call_id)
+    found: dict[tuple[Workspace, str], Row[Any]] = {}
+    for workspace, call_ids in by_workspace.items():
+        for ids in _chunks(call_ids):
+            query = (
+                select(table).where(_is_of(workspace), table.c.call_id.in_(ids)).with_for_update()
+            )
+            found |= {(workspace, row.call_id): row for row in connection.execute(query)}
+    return found
+
+
+def _append_to_outbox(
+    connection: Connection, rows: Sequence[dict[str, Any]], now: datetime
+) -> None:
+    connection.execute(
+        outbox.insert(), [{"id": row["id"], "row": row, "created_at": now} for row in rows]
+    )
+
+
+def _held(
+    connection: Connection, workspace: Workspace, call_ids: Collection[str], holder: str
+) -> set[str]:
+    held: set[str] = set()
+    for ids in _chunks(list(call_ids)):
+        query = (
+            select(table.c.call_id)
+            .where(_is_of(workspace), table.c.call_id.in_(ids), table.c.claimed_by == holder)
+            .with_for_update()
+        )
+        held |= set(connection.execute(query).scalars())
+    return held
+
+
+def _is_of(workspace: Workspace) -> ColumnElement[bool]:
+    return and_(
+        table.c.user_id == workspace.user_id, table.c.workspace_id == workspace.workspace_id
+    )
+
+
+def _is_claimable(now: datetime) -> ColumnElement[bool]:
+    return and_(
+        table.c.state == DUE,
+        table.c.due_at <= now,
+        or_(table.c.claimed_until.is_(None), table.c.claimed_until <= now),
+    )
+
+
+def _chunks(ids: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (ids[i : i + KEYS_PER_STATEMENT] for i in range(0, len(ids), KEYS_PER_STATEMENT))

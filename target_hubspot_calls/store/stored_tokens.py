@@ -1,0 +1,118 @@
+"""The tokens of one connection: opened, renewed and claimed for renewal, never printed.
+
+Knows neither HTTP nor when a token should be renewed; that is the business of `hubspot/auth.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy import Engine, or_, select, update
+
+from target_hubspot_calls.errors import NotConnected
+from target_hubspot_calls.store.database import reading, writing
+from target_hubspot_calls.store.schema import connections
+from target_hubspot_calls.store.vault import Vault
+from target_hubspot_calls.tokens import TokenSet
+
+
+def seal_tokens(vault: Vault, tokens: TokenSet) -> bytes:
+    """The tokens as stored, unreadable without the key."""
+    return vault.encrypt(msgspec.json.encode(tokens).decode())
+
+
+def open_tokens(vault: Vault, sealed: bytes) -> TokenSet:
+    """The tokens that were sealed. Raises WrongEncryptionKey."""
+    return msgspec.json.decode(vault.decrypt(sealed), type=TokenSet)
+
+
+class StoredTokens:
+    """Tokens of one connection, shared by every process; its methods work in a thread.
+
+    Once the connection has been removed or replaced, `load` and `save` raise NotConnected, so that
+    an old grant neither comes back nor overwrites a new one.
+    """
+
+    def __init__(
+        self, engine: Engine, vault: Vault, connection_id: str, *, clock: Callable[[], datetime]
+    ) -> None:
+        self._engine = engine
+        self._vault = vault
+        self._id = connection_id
+        self._clock = clock
+
+    async def load(self) -> TokenSet:
+        """The tokens as they are now. Raises NotConnected, WrongEncryptionKey, StoreUnavailable."""
+        return await asyncio.to_thread(self._load)
+
+    async def save(self, tokens: TokenSet) -> None:
+        """Stores renewed tokens and ends the claim. Raises NotConnected, StoreUnavailable."""
+        await asyncio.to_thread(self._save, tokens)
+
+    async def claim_refresh(self, holder: str, for_s: float = 30) -> bool:
+        """True for one holder at a time: it alone may renew, for `for_s` seconds at most.
+
+        Whoever gets it reads the tokens again first: another may just have renewed them.
+        """
+        return await asyncio.to_thread(self._claim_refresh, holder, for_s)
+
+    async def release_refresh(self, holder: str) -> None:
+        """Ends the claim of `holder`, and nobody else's."""
+        await asyncio.to_thread(self._release_refresh, holder)
+
+    def _load(self) -> TokenSet:
+        with reading(self._engine) as connection:
+            sealed = connection.scalar(
+                select(connections.c.tokens).where(connections.c.id == self._id)
+            )
+        if sealed is None:
+            raise self._gone()
+        return open_tokens(self._vault, sealed)
+
+    def _save(self, tokens: TokenSet) -> None:
+        changes: dict[str, Any] = {
+            "tokens": seal_tokens(self._vault, tokens),
+            "expires_at": tokens.expires_at,
+            "refresh_holder": None,
+            "refresh_until": None,
+            "updated_at": self._clock(),
+        }
+        if tokens.scopes:
+            changes["scopes"] = list(tokens.scopes)
+        if tokens.portal_id is not None:
+            changes["portal_id"] = tokens.portal_id
+        with writing(self._engine) as connection:
+            saved = connection.execute(
+                update(connections).where(connections.c.id == self._id).values(changes)
+            )
+        if saved.rowcount == 0:
+            raise self._gone()
+
+    def _claim_refresh(self, holder: str, for_s: float) -> bool:
+        now = self._clock()
+        free = or_(connections.c.refresh_holder.is_(None), connections.c.refresh_until <= now)
+        claim = (
+            update(connections)
+            .where(connections.c.id == self._id, free)
+            .values(refresh_holder=holder, refresh_until=now + timedelta(seconds=for_s))
+        )
+        with writing(self._engine) as connection:
+            return connection.execute(claim).rowcount == 1
+
+    def _release_refresh(self, holder: str) -> None:
+        with writing(self._engine) as connection:
+            connection.execute(
+                update(connections)
+                .where(connections.c.id == self._id, connections.c.refresh_holder == holder)
+                .values(refresh_holder=None, refresh_until=None)
+            )
+
+    def _gone(self) -> NotConnected:
+        return NotConnected(
+            "The HubSpot connection was removed or replaced meanwhile; the call waits for the"
+            " workspace's connection."
+        )

@@ -1,0 +1,293 @@
+"""The ledger on a real SQLite file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, select
+
+from target_hubspot_calls.call import Call, Workspace
+from target_hubspot_calls.errors import NotConnected, Reason, Status, Unavailable
+from target_hubspot_calls.outcome import Outcome, outcome_of_error
+from target_hubspot_calls.store.database import open_database, reading
+from target_hubspot_calls.store.ledger import Accepted, Claim, Ledger
+from target_hubspot_calls.store.schema import calls, outbox
+
+HARBOR = Workspace("dana", "harbor-dental")
+CREATED = Outcome(
+    Status.SUCCESS,
+    Reason.CREATED,
+    contact_id="101",
+    contact_match="phone",
+    engagement_id="9001",
+    delivered_digest="d1",
+    portal_id=77,
+)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    return open_database(f"sqlite:///{tmp_path / 'store.db'}")
+
+
+@pytest.fixture
+def ledger(engine: Engine) -> Ledger:
+    return Ledger(engine)
+
+
+@pytest.fixture
+def claim_one(ledger: Ledger, noon: datetime) -> Callable[..., Claim]:
+    def claim(holder: str = "me", now: datetime | None = None) -> Claim:
+        (claimed,) = ledger.claim(HARBOR, holder=holder, limit=10, for_s=60, now=now or noon)
+        return claimed
+
+    return claim
+
+
+def outbox_rows(engine: Engine) -> list[dict[str, Any]]:
+    with reading(engine) as connection:
+        return list(connection.execute(select(outbox.c.row).order_by(outbox.c.id)).scalars())
+
+
+def row_of(engine: Engine, call_id: str) -> Any:
+    with reading(engine) as connection:
+        return connection.execute(select(calls).where(calls.c.call_id == call_id)).one()
+
+
+def test_an_accepted_call_is_due_at_once(
+    ledger: Ledger, a_call: Callable[..., Call], noon: datetime
+) -> None:
+    call = a_call()
+
+    accepted = ledger.accept([call], now=noon)
+
+    assert accepted == Accepted(new=1, changed=0, unchanged=0)
+    assert ledger.due_workspaces(now=noon) == [HARBOR]
+    assert ledger.count_due(now=noon) == 1
+
+
+def test_a_call_read_back_from_the_ledger_is_the_call_put_in(
+    ledger: Ledger, a_call: Callable[..., Call], noon: datetime, claim_one: Callable[..., Claim]
+) -> None:
+    call = a_call(structured_data={"intent": "reschedule", "score": 4}, cost_usd=0.104)
+    ledger.accept([call], now=noon)
+
+    claim = claim_one()
+
+    assert claim.call == call
+
+
+def test_the_same_report_again_changes_nothing(
+    ledger: Ledger,
+    engine: Engine,
+    a_call: Callable[..., Call],
+    noon: datetime,
+    claim_one: Callable[..., Claim],
+) -> None:
+    ledger.accept([a_call()], now=noon)
+    settle(ledger, claim_one(), CREATED, noon)
+
+    again = a_call(received_at="2026-11-20T15:09:00Z", updated_at="2026-11-20T15:09:00Z")
+    accepted = ledger.accept([again], now=noon)
+
+    assert accepted == Accepted(new=0, changed=0, unchanged=1)
+    assert ledger.count_due(now=noon) == 0
+    assert len(outbox_rows(engine)) == 1
+
+
+def test_a_fuller_report_makes_a_settled_call_due_again(
+    ledger: Ledger, a_call: Callable[..., Call], noon: datetime, claim_one: Callable[..., Claim]
+) -> None:
+    ledger.accept([a_call(summary=None)], now=noon)
+    settle(ledger, claim_one(), CREATED, noon)
+
+    accepted = ledger.accept([a_call(transcript=None)], now=noon)
+
+    assert accepted.changed == 1
+    claim = claim_one()
+    assert claim.call.summary == "The caller moved a cleaning to Friday at ten."
+    assert claim.call.transcript == "AI: Harbor Dental.\nUser: Friday, please."
+    assert claim.engagement_id == "9001"
+
+
+def test_a_claimed_call_is_nobody_elses_until_the_claim_runs_out(
+    ledger: Ledger, a_call: Callable[..., Call], noon: datetime, claim_one: Callable[..., Claim]
+) -> None:
+    ledger.accept([a_call()], now=noon)
+    claim_one("me")
+
+    meanwhile = ledger.claim(HARBOR, holder="you", limit=10, for_s=60, now=noon)
+    later = ledger.claim(HARBOR, holder="you", limit=10, for_s=60, now=noon + timedelta(seconds=61))
+
+    assert meanwhile == []
+    assert [claim.call.id for claim in later] == ["01a1f97c-7300-7aa2-9c10-5f3a2b6d8e01"]
+
+
+def test_who_lost_a_claim_cannot_settle_it(
+    ledger: Ledger,
+    engine: Engine,
+    a_call: Callable[..., Call],
+    noon: datetime,
+    claim_one: Callable[..., Claim],
+) -> None:
+    ledger.accept([a_call()], now=noon)
+    mine = claim_one("me")
+    claim_one("you", noon + timedelta(seconds=61))
+
+    settled = settle(ledger, mine, CREATED, noon)
+
+    assert settled == 0
+    assert outbox_rows(engine) == []
+
+
+def test_who_lost_a_claim_may_not_announce_a_write(
+    ledger: Ledger, a_call: Callable[..., Call], noon: datetime, claim_one: Callable[..., Claim]
+) -> None:
+    ledger.accept([a_call()], now=noon)
+    mine = claim_one("me")
+    claim_one("you", noon + timedelta(seconds=61))
+
+    ours = ledger.announce(
+        {mine.call.id: mine}, {mine.call.id: "101"}, "create", holder="me", for_s=60, now=noon
+    )
+
+    assert ours == set()
+
+
+def test_an_announced_write_without_a_result_is_known_to_the_next_holder(
+    ledger: Ledger, a_call: Callable[..., Call], noon: datetime, claim_one: Callable[..., Claim]
+) -> None:
+    ledger.accept([a_call()], now=noon)
+    mine = claim_one("me")
+    ledger.announce(
+        {mine.call.id: mine}, {mine.call.id: "101"}, "create", holder="me", for_s=60, now=noon
+    )
+
+    next_claim = claim_one("you", noon + timedelta(seconds=61))
+
+    assert (next_claim.intent, next_claim.intent_contact_id) == ("create", "101")
+
+
+def test_settling_writes_the_ledger_and_its_sync_log_row_together(
+    ledger: Ledger,
+    engine: Engine,
+    a_call: Callable[..., Call],
+    noon: datetime,
+    claim_one: Callable[..., Claim],
+) -> None:
+    ledger.accept([a_call()], now=noon)
+
+    settle(ledger, claim_one(), CREATED, noon)
+
+    row = row_of(engine, "01a1f97c-7300-7aa2-9c10-5f3a2b6d8e01")
+    assert (row.state, row.engagement_id, row.intent) == ("settled", "9001", None)
+    (logged,) = outbox_rows(engine)
+    assert logged | {"id": "x"} == {
+        "id": "x",
+        "user_id": "dana",
+        "workspace_id": "harbor-dental",
+        "call_id": "01a1f97c-7300-7aa2-9c10-5f3a2b6d8e01",
+        "contact_id": "101",
+        "engagement_id": "9001",
+        "engagement_type": "note",
+        "file_id": None,
+        "status": "success",
+        "reason": "created",
+        "retryable": False,
+        "error_message": None,
+        "phone_number": "+14155550123",
+        "recording_status": None,
+        "contact_match": "phone",
+        "attempt": 1,
+        "correlation_id": None,
+        "portal_id": 77,
+        "call_started_at": "2026-11-20T15:04:06+00:00",
+        "created_at": "2026-11-20T12:00:00+00:00",
+        "run_id": "run",
+    }
+
+
+def test_a_report_that_comes_while_its_call_is_written_makes_it_due_again(
+    ledger: Ledger, a_call: Callable[..., Call], noon: datetime, claim_one: Callable[..., Claim]
+) -> None:
+    ledger.accept([a_call(summary=None)], now=noon)
+    claim = claim_one()
+    ledger.accept([a_call()], now=noon)
+
+    settle(ledger, claim, CREATED, noon)
+
+    again = claim_one()
+    assert again.engagement_id == "9001"
+    assert again.call.summary == "The caller moved a cleaning to Friday at ten."
+
+
+def test_a_transient_error_is_due_again_at_its_time(
+    ledger: Ledger, a_call: Callable[..., Call], noon: datetime, claim_one: Callable[..., Claim]
+) -> None:
+    ledger.accept([a_call()], now=noon)
+    error = Unavailable("HubSpot answered 503.")
+
+    settle(
+        ledger, claim_one(), outcome_of_error(error, retry_at=noon + timedelta(seconds=10)), noon
+    )
+
+    assert ledger.count_due(now=noon) == 0
+    assert ledger.next_due_at() == noon + timedelta(seconds=10)
+    assert ledger.count_due(now=noon + timedelta(seconds=10)) == 1
+
+
+def test_a_call_that_waits_for_a_person_is_due_once_woken(
+    ledger: Ledger, a_call: Callable[..., Call], noon: datetime, claim_one: Callable[..., Claim]
+) -> None:
+    ledger.accept([a_call()], now=noon)
+    settle(ledger, claim_one(), outcome_of_error(NotConnected("No connection.")), noon)
+    assert ledger.next_due_at() is None
+    assert ledger.waiting_workspaces() == [HARBOR]
+
+    woken = ledger.wake(HARBOR, now=noon)
+
+    assert woken == 1
+    assert ledger.count_due(now=noon) == 1
+
+
+def test_two_workspaces_may_have_a_call_of_the_same_id(
+    ledger: Ledger, a_call: Callable[..., Call], noon: datetime
+) -> None:
+    ledger.accept([a_call(), a_call(workspace_id="elsewhere")], now=noon)
+
+    claims = ledger.claim(HARBOR, holder="me", limit=10, for_s=60, now=noon)
+
+    assert [claim.call.workspace_id for claim in claims] == ["harbor-dental"]
+
+
+def test_a_refused_record_is_written_down_for_the_sync_log(
+    ledger: Ledger, engine: Engine, noon: datetime
+) -> None:
+    ledger.refuse(["The record has no id."], HARBOR, run_id="run", now=noon)
+
+    (row,) = outbox_rows(engine)
+    assert (row["call_id"], row["status"], row["reason"], row["error_message"]) == (
+        None,
+        "error",
+        "invalid_record",
+        "The record has no id.",
+    )
+
+
+def test_released_calls_can_be_claimed_at_once(
+    ledger: Ledger, a_call: Callable[..., Call], noon: datetime, claim_one: Callable[..., Claim]
+) -> None:
+    ledger.accept([a_call()], now=noon)
+    mine = claim_one("me")
+
+    ledger.release([mine], holder="me", now=noon)
+
+    assert claim_one("you").call.id == mine.call.id
+
+
+def settle(ledger: Ledger, claim: Claim, outcome: Outcome, now: datetime) -> int:
+    return ledger.settle([(claim, outcome)], holder="me", kind="note", run_id="run", now=now)
