@@ -1,0 +1,220 @@
+"""Which HubSpot portal a workspace writes to, opened once and kept for the run.
+
+Joins the store's connections with the HTTP room; knows nothing of calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+
+from target_hubspot_calls.call import Workspace
+from target_hubspot_calls.clock import Clock
+from target_hubspot_calls.delivery.match import Matcher, MatchRules
+from target_hubspot_calls.errors import (
+    DailyLimit,
+    HubSpotError,
+    MissingScope,
+    NotConnected,
+    PortalError,
+    ReconnectRequired,
+    Rejected,
+)
+from target_hubspot_calls.hubspot.auth import PortalAuth, StaticTokens, TokenStore
+from target_hubspot_calls.hubspot.client import HubSpotClient, open_client
+from target_hubspot_calls.hubspot.engagements import CALL_ID_PROPERTY, EngagementKind
+from target_hubspot_calls.hubspot.oauth import OAuthApp
+from target_hubspot_calls.hubspot.pace import Pace
+from target_hubspot_calls.settings import TargetSettings
+from target_hubspot_calls.store.connections import Connection, Connections, ConnectionState
+from target_hubspot_calls.tokens import TokenSet
+
+logger = logging.getLogger(__name__)
+
+# The workspace name under which a refresh token from the settings keeps its rotated successor.
+SETTINGS_OWNER = ":settings:"
+
+
+@dataclass
+class Portal:
+    """One open portal. `unique_call_ids` says whether HubSpot itself refuses a call id twice."""
+
+    client: HubSpotClient
+    matcher: Matcher
+    portal_id: int | None
+    connection_id: str | None
+    kind: EngagementKind
+    unique_call_ids: bool
+
+
+class Portals:
+    """Opens portals for workspaces: from the settings' one token, or from stored connections."""
+
+    def __init__(
+        self,
+        settings: TargetSettings,
+        connections: Connections,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._connections = connections
+        self._clock = clock
+        self._open: dict[str, Portal] = {}
+        self._opening = asyncio.Lock()
+
+    async def __aenter__(self) -> Portals:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for portal in self._open.values():
+            await portal.client.aclose()
+        self._open.clear()
+
+    @property
+    def is_given(self) -> bool:
+        """True when the settings name the one portal everything goes to."""
+        return bool(self._settings.service_key or self._settings.refresh_token)
+
+    async def open(self, workspace: Workspace) -> Portal:
+        """The workspace's portal. Raises NotConnected, PortalError while it is parked, or
+        HubSpotError when it cannot be reached."""
+        async with self._opening:
+            connection = await self._connection(workspace)
+            name = connection.id if connection else SETTINGS_OWNER
+            if connection is not None:
+                _check_parked(connection, self._clock.now())
+            if name not in self._open:
+                self._open[name] = await self._opened(connection)
+            return self._open[name]
+
+    async def is_connected(self, workspace: Workspace) -> bool:
+        """True if calls that waited for a person may be tried again."""
+        if self.is_given:
+            return True
+        connection = await asyncio.to_thread(
+            self._connections.get, workspace.user_id, workspace.workspace_id
+        )
+        return connection is not None and connection.state == "active"
+
+    async def park(self, portal: Portal, error: PortalError) -> None:
+        """Remembers that the whole portal waits, so that nothing is asked of it until then."""
+        if portal.connection_id is not None:
+            await self._park(portal.connection_id, error)
+
+    async def _park(self, connection_id: str, error: PortalError) -> None:
+        detail = str(error)
+        if isinstance(error, ReconnectRequired):
+            await asyncio.to_thread(self._connections.require_reconnect, connection_id, detail)
+        elif isinstance(error, MissingScope):
+            await asyncio.to_thread(self._connections.lack_scope, connection_id, detail)
+        elif error.retry_after_s is not None:
+            until = self._clock.now() + timedelta(seconds=error.retry_after_s)
+            await asyncio.to_thread(self._connections.block_until, connection_id, until, detail)
+
+    async def _connection(self, workspace: Workspace) -> Connection | None:
+        if self._settings.service_key:
+            return None
+        if self._settings.refresh_token:
+            return await asyncio.to_thread(self._settings_connection)
+        connection = await asyncio.to_thread(
+            self._connections.get, workspace.user_id, workspace.workspace_id
+        )
+        if connection is None:
+            raise NotConnected("This workspace is not connected to HubSpot yet.")
+        return connection
+
+    def _settings_connection(self) -> Connection:
+        """The stored successor of the settings' refresh token: HubSpot may rotate it any time."""
+        given = self._settings.secret("refresh_token") or ""
+        fingerprint = hashlib.sha256(given.encode()).hexdigest()
+        known = self._connections.get(SETTINGS_OWNER, fingerprint)
+        long_ago = datetime(1970, 1, 1, tzinfo=UTC)
+        return known or self._connections.add_oauth(
+            SETTINGS_OWNER,
+            fingerprint,
+            TokenSet(access_token="none-yet", refresh_token=given, expires_at=long_ago),  # noqa: S106
+        )
+
+    async def _opened(self, connection: Connection | None) -> Portal:
+        settings = self._settings
+        client = open_client(
+            settings.hubspot_api_url,
+            auth=PortalAuth(self._tokens(connection), self._oauth_app(), now=self._clock.now),
+            pace=Pace(settings.requests_per_10_seconds, settings.searches_per_second),
+            sleep=self._clock.sleep,
+        )
+        try:
+            account = await client.fetch_account()
+            kind = EngagementKind[settings.kind.name]
+            unique_call_ids = await _ensure_unique_call_ids(client, kind)
+        except HubSpotError as err:
+            await client.aclose()
+            if isinstance(err, PortalError) and connection is not None:
+                await self._park(connection.id, err)
+            raise
+        if connection is not None and connection.portal_id != account.portal_id:
+            await asyncio.to_thread(self._connections.set_portal, connection.id, account.portal_id)
+        matcher = Matcher(
+            client,
+            MatchRules(settings.default_region, settings.ambiguous_contact),
+            self._clock.monotonic,
+        )
+        return Portal(
+            client=client,
+            matcher=matcher,
+            portal_id=account.portal_id,
+            connection_id=connection.id if connection else None,
+            kind=kind,
+            unique_call_ids=unique_call_ids,
+        )
+
+    def _tokens(self, connection: Connection | None) -> TokenStore:
+        if connection is None:
+            return StaticTokens(self._settings.secret("service_key") or "")
+        return self._connections.tokens(connection.id)
+
+    def _oauth_app(self) -> OAuthApp | None:
+        client_id, client_secret = self._settings.client_id, self._settings.secret("client_secret")
+        if not client_id or not client_secret:
+            return None
+        return OAuthApp(
+            client_id=client_id,
+            client_secret=client_secret,
+            api_url=self._settings.hubspot_api_url,
+        )
+
+
+def _check_parked(connection: Connection, now: datetime) -> None:
+    """Raises the error that parked the portal, as long as it holds."""
+    detail = connection.state_detail or "The portal cannot be used now."
+    if connection.state is ConnectionState.RECONNECT_REQUIRED:
+        raise ReconnectRequired(detail)
+    if connection.state is ConnectionState.MISSING_SCOPE:
+        raise MissingScope(detail)
+    if connection.blocked_until is not None and connection.blocked_until > now:
+        raise DailyLimit(detail, retry_after_s=(connection.blocked_until - now).total_seconds())
+
+
+async def _ensure_unique_call_ids(client: HubSpotClient, kind: EngagementKind) -> bool:
+    """True if the portal has, or now got, a property that refuses a call id twice.
+
+    Whether notes take unique properties is not documented, and making one needs a scope many
+    connections lack; then delivery looks calls up by their visible id instead.
+    """
+    definition = await client.fetch_property(kind, CALL_ID_PROPERTY)
+    if definition is None:
+        try:
+            definition = await client.create_call_id_property(kind)
+        except (MissingScope, Rejected) as err:
+            logger.info("no unique call-id property: %s", err)
+            return False
+    return definition.get("hasUniqueValue") is True

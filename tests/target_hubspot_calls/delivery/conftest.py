@@ -1,0 +1,81 @@
+"""A simulated portal and runs of delivery against it, over real HTTP and a real store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from hubspot_simulator import DEFAULT_PORTAL, Simulator
+from target_hubspot_calls.call import Call
+from target_hubspot_calls.clock import Clock
+from target_hubspot_calls.delivery.run import Run
+from target_hubspot_calls.settings import TargetSettings
+
+
+@pytest.fixture
+def portal() -> Iterator[Simulator]:
+    """A simulated HubSpot with one contact, Dana Ruiz, (415) 555-0123, id 101."""
+    with Simulator(port=0) as simulator:
+        simulator.seed_contacts([{"id": "101", "properties": DANA}], DEFAULT_PORTAL)
+        yield simulator
+
+
+DANA = {
+    "firstname": "Dana",
+    "lastname": "Ruiz",
+    "email": "dana.ruiz@example.com",
+    "phone": "(415) 555-0123",
+}
+
+
+@dataclass
+class Deliveries:
+    """Runs of delivery on one store; `later_s` moves the clock, waits between tries are skipped."""
+
+    settings: TargetSettings
+    later_s: float = 0.0
+    waits: list[float] = field(default_factory=list)
+
+    def __call__(self, *calls: Call) -> dict[str, int]:
+        """Accepts the calls, delivers all that is due, and counts the run's outcomes."""
+        run = Run(self.settings, clock=Clock(now=self.now, random=lambda: 0.0, sleep=self._sleep))
+        run.accept(calls, [])
+        run.finish(until=lambda: False)
+        run.close()
+        return dict(run.tally.by_reason)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=self.later_s)
+
+    def history(self, columns: str = "call_id, status, reason") -> list[tuple[Any, ...]]:
+        """What the sync log says, oldest first."""
+        with duckdb.connect(self.settings.sync_log_path, read_only=True) as log:
+            query = f"select {columns} from hubspot_sync_logs order by created_at, id"
+            return log.execute(query).fetchall()
+
+    async def _sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def deliver(portal: Simulator, tmp_path: Path) -> Callable[..., Deliveries]:
+    """Makes a `Deliveries` with a service key; keyword arguments are target settings."""
+
+    def build(**settings: Any) -> Deliveries:
+        values: dict[str, Any] = {
+            "data_dir": tmp_path / "data",
+            "hubspot_api_url": portal.url,
+            "service_key": portal.add_service_key(DEFAULT_PORTAL),
+            **settings,
+        }
+        return Deliveries(TargetSettings.model_validate(values))
+
+    return build

@@ -1,0 +1,345 @@
+"""From the ledger to HubSpot: one note a call, whatever happens in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hubspot_simulator import DEFAULT_PORTAL, Simulator
+from target_hubspot_calls.call import Call
+from target_hubspot_calls.store.connections import Connections
+from target_hubspot_calls.store.database import open_database
+from target_hubspot_calls.store.vault import load_vault
+from tests.target_hubspot_calls.delivery.conftest import Deliveries
+
+CALL_ID = "01a1f97c-7300-7aa2-9c10-5f3a2b6d8e01"
+CREATE = "/crm/objects/2026-09/notes/batch/create"
+
+
+
+def body_of_only_note(portal: Simulator) -> str:
+    (note,) = portal.notes()
+    return str(note["properties"]["hs_note_body"])
+
+
+def test_a_call_becomes_one_note_on_its_contact(
+    deliver: Callable[..., Deliveries], portal: Simulator, a_call: Callable[..., Call]
+) -> None:
+    runs = deliver()
+
+    counts = runs(a_call())
+
+    assert counts == {"created": 1}
+    (note,) = portal.notes()
+    assert note["associations"] == {"contacts": ["101"]}
+    assert note["properties"]["hs_note_body"].endswith(f"<p>Call ID: {CALL_ID}</p>")
+    assert runs.history("call_id, status, reason, contact_id, engagement_id, contact_match") == [
+        (
+            CALL_ID,
+            "success",
+            "created",
+            "101",
+            note["id"],
+            "phone number, the only contact with it",
+        )
+    ]
+
+
+def test_the_same_report_again_asks_hubspot_nothing(
+    deliver: Callable[..., Deliveries], portal: Simulator, a_call: Callable[..., Call]
+) -> None:
+    runs = deliver()
+    runs(a_call())
+    portal.clear_requests()
+
+    counts = runs(a_call())
+
+    assert counts == {}
+    assert portal.requests() == []
+    assert len(portal.notes()) == 1
+
+
+def test_a_later_fuller_report_fills_in_the_same_note(
+    deliver: Callable[..., Deliveries], portal: Simulator, a_call: Callable[..., Call]
+) -> None:
+    runs = deliver()
+    runs(a_call(summary=None))
+
+    counts = runs(a_call(transcript=None))
+
+    assert counts == {"updated": 1}
+    assert "moved a cleaning to Friday" in body_of_only_note(portal)
+
+
+def test_a_later_report_that_shows_nothing_new_is_unchanged(
+    deliver: Callable[..., Deliveries], portal: Simulator, a_call: Callable[..., Call]
+) -> None:
+    runs = deliver()
+    runs(a_call(transcript=None))
+    portal.clear_requests()
+
+    counts = runs(a_call())
+
+    assert counts == {"unchanged": 1}
+    assert "notes/batch" not in " ".join(portal.counts())
+
+
+def test_three_hundred_numbers_take_a_handful_of_requests(
+    deliver: Callable[..., Deliveries], portal: Simulator, a_call: Callable[..., Call]
+) -> None:
+    numbers = [f"+1415555{i:04d}" for i in range(300)]
+    portal.seed_contacts([{"phone": number} for number in numbers])
+    runs = deliver(service_key=portal.add_service_key(), requests_per_10_seconds=100)
+
+    counts = runs(*(a_call(id=f"call-{i}", customer_number=n) for i, n in enumerate(numbers)))
+
+    assert counts == {"created": 300}
+    assert len(portal.notes()) == 300
+    assert len({note["associations"]["contacts"][0] for note in portal.notes()}) == 300
+    assert sum(portal.counts().values()) <= 14
+
+
+@pytest.mark.parametrize("unique", [True, False], ids=["unique property", "visible id"])
+def test_a_create_whose_answer_was_lost_is_found_and_not_written_again(
+    unique: bool,
+    deliver: Callable[..., Deliveries],
+    portal: Simulator,
+    a_call: Callable[..., Call],
+) -> None:
+    portal.settings.unique_properties_on_activities = unique
+    runs = deliver()
+    portal.add_fault("reset_after", path=CREATE)
+
+    counts = runs(a_call())
+
+    assert counts == {"created": 1}
+    assert len(portal.notes()) == 1
+
+
+@pytest.mark.parametrize("unique", [True, False], ids=["unique property", "visible id"])
+def test_a_lost_create_that_cannot_be_looked_up_now_is_looked_up_next_time(
+    unique: bool,
+    deliver: Callable[..., Deliveries],
+    portal: Simulator,
+    a_call: Callable[..., Call],
+) -> None:
+    portal.settings.unique_properties_on_activities = unique
+    runs = deliver()
+    portal.add_fault("reset_after", path=CREATE)
+    portal.add_fault("error", status=503, path="*/batch/read", times=None)
+
+    first = runs(a_call())
+    portal.clear_faults()
+    runs.later_s = 3600
+    second = runs()
+
+    assert first == {"answer_lost": 1}
+    assert second == {"unchanged": 1} or second == {"updated": 1}
+    assert len(portal.notes()) == 1
+
+
+def test_a_create_that_never_arrived_is_written_next_time(
+    deliver: Callable[..., Deliveries], portal: Simulator, a_call: Callable[..., Call]
+) -> None:
+    runs = deliver()
+    portal.add_fault("reset_before", path=CREATE)
+
+    first = runs(a_call())
+    runs.later_s = 3600
+    second = runs()
+
+    assert first == {"answer_lost": 1}
+    assert second == {"created": 1}
+    assert len(portal.notes()) == 1
+
+
+def test_one_bad_call_of_a_batch_leaves_the_others_alone(
+    deliver: Callable[..., Deliveries], portal: Simulator, a_call: Callable[..., Call]
+) -> None:
+    runs = deliver()
+    portal.add_fault("partial", path=CREATE, fail_count=1, status=400)
+
+    counts = runs(*(a_call(id=f"call-{i}") for i in range(10)))
+
+    assert counts == {"created": 9, "rejected": 1}
+    assert len(portal.notes()) == 9
+
+
+def test_a_batch_refused_whole_is_split_until_the_bad_call_stands_alone(
+    deliver: Callable[..., Deliveries], portal: Simulator, a_call: Callable[..., Call]
+) -> None:
+    runs = deliver()
+    portal.add_fault("error", status=400, path=CREATE, times=3)
+
+    counts = runs(*(a_call(id=f"call-{i}") for i in range(4)))
+
+    assert counts == {"created": 3, "rejected": 1}
+    assert len(portal.notes()) == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ({"action": "error", "status": 503}, "unavailable"),
+        ({"action": "locked"}, "locked"),
+        ({"action": "rate_limited"}, "rate_limited"),
+        ({"action": "migrating"}, "account_migrating"),
+        ({"action": "rate_limited", "policy": "DAILY"}, "daily_limit"),
+        ({"action": "missing_scopes"}, "missing_scope"),
+        ({"action": "invalid_token"}, "reconnect_required"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_call_hubspot_cannot_take_now_waits_and_is_delivered_later(
+    fault: dict[str, str],
+    reason: str,
+    deliver: Callable[..., Deliveries],
+    portal: Simulator,
+    a_call: Callable[..., Call],
+) -> None:
+    runs = deliver()
+    portal.add_fault(path="*/contacts/search", times=None, **fault)
+
+    first = runs(a_call())
+    portal.clear_faults()
+    runs.later_s = 90_000
+    second = runs()
+
+    assert first == {reason: 1}
+    assert runs.history("reason, status, retryable")[0] == (reason, "error", True)
+    assert second == {"created": 1}
+    assert len(portal.notes()) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"customer_number": None}, "no_phone_number"),
+        ({"customer_number": "+1"}, "invalid_phone_number"),
+        ({"customer_number": "+12025550199"}, "contact_not_found"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_call_without_a_contact_is_skipped_and_says_why(
+    fields: dict[str, str | None],
+    reason: str,
+    deliver: Callable[..., Deliveries],
+    portal: Simulator,
+    a_call: Callable[..., Call],
+) -> None:
+    runs = deliver()
+
+    runs(a_call(**fields))
+
+    assert runs.history() == [(CALL_ID, "skipped", reason)]
+    assert portal.notes() == []
+
+
+def test_an_unconnected_workspace_waits_until_it_connects(
+    deliver: Callable[..., Deliveries],
+    portal: Simulator,
+    a_call: Callable[..., Call],
+    tmp_path: Path,
+) -> None:
+    runs = deliver(service_key=None)
+
+    first = runs(a_call())
+    engine = open_database(runs.settings.store_url)
+    vault = load_vault(None, runs.settings.key_file, create=False)
+    Connections(engine, vault).add_service_key(
+        "dana", "harbor-dental", portal.add_service_key(DEFAULT_PORTAL)
+    )
+    second = runs()
+
+    assert first == {"not_connected": 1}
+    assert second == {"created": 1}
+
+
+def test_workspaces_write_to_their_own_portals(
+    deliver: Callable[..., Deliveries], portal: Simulator, a_call: Callable[..., Call]
+) -> None:
+    other = DEFAULT_PORTAL + 1
+    portal.seed_contacts([{"id": "201", "properties": {"phone": "+14155550123"}}], other)
+    runs = deliver(service_key=None)
+    runs()
+    engine = open_database(runs.settings.store_url)
+    connections = Connections(engine, load_vault(None, runs.settings.key_file, create=False))
+    connections.add_service_key("dana", "harbor-dental", portal.add_service_key(DEFAULT_PORTAL))
+    connections.add_service_key("kim", "north", portal.add_service_key(other))
+
+    counts = runs(a_call(), a_call(user_id="kim", workspace_id="north"))
+
+    assert counts == {"created": 2}
+    assert [n["associations"]["contacts"] for n in portal.notes(DEFAULT_PORTAL)] == [["101"]]
+    assert [n["associations"]["contacts"] for n in portal.notes(other)] == [["201"]]
+
+
+def test_a_broken_portal_does_not_hold_up_another_ones_calls(
+    deliver: Callable[..., Deliveries], portal: Simulator, a_call: Callable[..., Call]
+) -> None:
+    other = DEFAULT_PORTAL + 1
+    portal.seed_contacts([{"phone": "+14155550123"}], other)
+    runs = deliver(service_key=None)
+    runs()
+    engine = open_database(runs.settings.store_url)
+    connections = Connections(engine, load_vault(None, runs.settings.key_file, create=False))
+    connections.add_service_key("dana", "harbor-dental", "pat-na1-unknown-key")
+    connections.add_service_key("kim", "north", portal.add_service_key(other))
+
+    counts = runs(a_call(), a_call(user_id="kim", workspace_id="north"))
+
+    assert counts == {"created": 1, "reconnect_required": 1}
+
+
+def test_a_refresh_token_of_the_settings_is_enough(
+    deliver: Callable[..., Deliveries], portal: Simulator, a_call: Callable[..., Call]
+) -> None:
+    portal.settings.rotate_refresh_tokens = True
+    portal.add_app("client-1", "client-secret-1")
+    tokens = portal.issue_tokens(DEFAULT_PORTAL, "client-1")
+    runs = deliver(
+        service_key=None,
+        refresh_token=tokens["refresh_token"],
+        client_id="client-1",
+        client_secret="client-secret-1",
+    )
+
+    first = runs(a_call(id="one"))
+    portal.expire_tokens()
+    runs.later_s = 1900
+    second = runs(a_call(id="two"))
+
+    assert (first, second) == ({"created": 1}, {"created": 1})
+
+
+def test_call_engagements_are_written_when_asked_for(
+    deliver: Callable[..., Deliveries], portal: Simulator, a_call: Callable[..., Call]
+) -> None:
+    runs = deliver(activity_type="call")
+
+    counts = runs(a_call())
+
+    assert counts == {"created": 1}
+    (call,) = portal.calls()
+    assert call["properties"]["hs_call_duration"] == "75600"
+    assert call["associations"] == {"contacts": ["101"]}
+
+
+def test_a_sync_log_that_cannot_be_written_delays_history_and_no_delivery(
+    deliver: Callable[..., Deliveries],
+    portal: Simulator,
+    a_call: Callable[..., Call],
+    tmp_path: Path,
+) -> None:
+    blocked = tmp_path / "blocked.duckdb"
+    blocked.mkdir()
+    runs = deliver(sync_log=blocked)
+
+    counts = runs(a_call())
+    blocked.rmdir()
+    runs()
+
+    assert counts == {"created": 1}
+    assert runs.history() == [(CALL_ID, "success", "created")]
