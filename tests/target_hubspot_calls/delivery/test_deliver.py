@@ -18,7 +18,6 @@ CALL_ID = "01a1f97c-7300-7aa2-9c10-5f3a2b6d8e01"
 CREATE = "/crm/objects/2026-09/notes/batch/create"
 
 
-
 def body_of_only_note(portal: Simulator) -> str:
     (note,) = portal.notes()
     return str(note["properties"]["hs_note_body"])

@@ -1,0 +1,59 @@
+# The few commands. Everything is installed inside .venv; nothing outside the repository is touched.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+MELTANO := .venv-meltano/bin/meltano
+PIP_FLAGS := --quiet --disable-pip-version-check --no-input
+
+.PHONY: help setup demo test check format constraints meltano-demo bench clean
+
+help: ## what there is to call
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: .venv/ready ## the environment, from pinned versions and hashes
+
+.venv/ready: constraints.txt pyproject.toml
+	@echo "setting up .venv (about a minute the first time)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install $(PIP_FLAGS) --no-deps --require-hashes -r constraints.txt
+	@$(BIN)/pip install $(PIP_FLAGS) --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup ## the main job on this machine, against the simulator
+	@$(BIN)/hubspot-calls demo --once
+
+test: setup ## all tests
+	$(BIN)/python -m pytest
+
+check: setup ## format, lint, types, rooms
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## puts the code in shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+constraints: setup ## newest versions that fit, with hashes and without any address
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url \
+	  --no-header --no-annotate --upgrade -q -o constraints.txt
+	echo 'meltano>=4.4,<5' | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate --upgrade -q -o constraints-meltano.txt
+
+.venv-meltano/ready: constraints-meltano.txt
+	@echo "setting up .venv-meltano"
+	@$(PYTHON) -m venv .venv-meltano
+	@.venv-meltano/bin/pip install $(PIP_FLAGS) --no-deps --require-hashes -r constraints-meltano.txt
+	@touch $@
+
+meltano-demo: setup .venv-meltano/ready ## meltano run tap-vapi target-hubspot-calls, against the simulator
+	@$(BIN)/hubspot-calls demo --once --sync-command '$(MELTANO) run --force tap-vapi target-hubspot-calls'
+
+bench: setup ## what we claim about speed, measured
+	$(BIN)/python benchmarks/requests_per_thousand.py
+	$(BIN)/python benchmarks/throughput.py
+
+clean: ## removes environments and what demos left
+	rm -rf .venv .venv-meltano .meltano hubspot-calls-demo
