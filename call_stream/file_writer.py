@@ -1,0 +1,249 @@
+"""Group commit: many callers append, one thread writes and flushes for all of them at once.
+
+Knows queues, futures and event loops; the disk is segment_log.py's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+from call_stream.disk import Disk
+from call_stream.segment_log import Entry, SegmentLog, open_segment_log
+from call_stream.stream import MAX_PAYLOAD_BYTES, SEGMENT_BYTES, EntryKind, StreamUnavailable
+
+logger = logging.getLogger("call_stream")
+
+BATCH_ENTRIES = 512
+BATCH_BYTES = 8 * 1024 * 1024
+MAX_QUEUED_BYTES = 64 * 1024 * 1024
+_RETENTION_CHECK_S = 3600.0
+_LEAST_FREE_BYTES = 1024 * 1024
+
+
+class _Waiting(NamedTuple):
+    """An entry in line; `loop` is None when a thread waits for a concurrent future."""
+
+    entry: Entry
+    future: concurrent.futures.Future[int] | asyncio.Future[int]
+    loop: asyncio.AbstractEventLoop | None
+
+
+_Settled = list[tuple["asyncio.Future[int]", "int | StreamUnavailable"]]
+
+
+class FileStreamWriter:
+    """The one writer of a file stream; entries wait in memory for the next flush, bounded."""
+
+    def __init__(
+        self,
+        log: SegmentLog,
+        *,
+        max_queued_bytes: int = MAX_QUEUED_BYTES,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._log = log
+        self._max_queued_bytes = max_queued_bytes
+        self._clock_ns = clock_ns
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._queued_bytes = 0
+        self._refusal: str | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="call-stream-writer", daemon=True)
+
+    def start(self) -> None:
+        """Starts the writing thread."""
+        self._thread.start()
+
+    def __enter__(self) -> FileStreamWriter:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def append(self, kind: EntryKind, payload: bytes) -> concurrent.futures.Future[int]:
+        """A future of the entry's position, done only when the entry is durable.
+
+        Raises StreamUnavailable at once when refusal is already known, else through the future.
+        Raises ValueError for an empty payload or one over MAX_PAYLOAD_BYTES.
+        """
+        future: concurrent.futures.Future[int] = concurrent.futures.Future()
+        self._enqueue(kind, payload, future, None)
+        return future
+
+    def append_async(self, kind: EntryKind, payload: bytes) -> asyncio.Future[int]:
+        """The same as `append` for a running event loop, woken once per batch."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[int] = loop.create_future()
+        self._enqueue(kind, payload, future, loop)
+        return future
+
+    def check(self) -> None:
+        """Returns when entries can be stored. Raises StreamUnavailable with the reason if not."""
+        if self._closed:
+            raise StreamUnavailable("The call stream is closed.")
+        if self._log.fault:
+            raise StreamUnavailable(self._log.fault)
+        if self._queued_bytes >= self._max_queued_bytes:
+            raise StreamUnavailable("The call stream's disk is too slow: too much waits for it.")
+        refusal = self._refusal
+        if refusal and _free_bytes(self._log.directory) < _LEAST_FREE_BYTES:
+            raise StreamUnavailable(refusal)
+
+    def close(self) -> None:
+        """Stores what was taken, then lets go of the stream. May be called twice."""
+        with self._lock:
+            first = not self._closed
+            self._closed = True
+            if first:
+                self._queue.put(None)
+        self._thread.join()
+        if first:
+            self._log.close()
+
+    def _enqueue(
+        self,
+        kind: EntryKind,
+        payload: bytes,
+        future: concurrent.futures.Future[int] | asyncio.Future[int],
+        loop: asyncio.AbstractEventLoop | None,
+    ) -> None:
+        size = len(payload)
+        if not 0 < size <= MAX_PAYLOAD_BYTES:
+            raise ValueError(f"a payload has 1 to {MAX_PAYLOAD_BYTES} bytes, this one {size}")
+        waiting = _Waiting(Entry(int(kind), self._clock_ns(), payload), future, loop)
+        with self._lock:
+            if self._closed:
+                raise StreamUnavailable("The call stream is closed.")
+            if self._log.fault:
+                raise StreamUnavailable(self._log.fault)
+            if self._queued_bytes and self._queued_bytes + size > self._max_queued_bytes:
+                raise StreamUnavailable(
+                    "The call stream's disk is too slow: too much waits for it already."
+                )
+            self._queued_bytes += size
+            self._queue.put(waiting)
+
+    def _run(self) -> None:
+        ended = False
+        while not ended:
+            try:
+                batch, ended = self._take_batch()
+            except queue.Empty:
+                self._log.delete_expired()
+                continue
+            if batch:
+                self._store(batch)
+
+    def _take_batch(self) -> tuple[list[_Waiting], bool]:
+        """Everything that waits, up to a batch's bounds, and whether the end was reached."""
+        first = self._queue.get(timeout=_RETENTION_CHECK_S)
+        if first is None:
+            return [], True
+        batch = [first]
+        size = len(first.entry.payload)
+        while len(batch) < BATCH_ENTRIES and size < BATCH_BYTES:
+            try:
+                waiting = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if waiting is None:
+                return batch, True
+            batch.append(waiting)
+            size += len(waiting.entry.payload)
+        return batch, False
+
+    def _store(self, batch: list[_Waiting]) -> None:
+        results: list[int] | StreamUnavailable
+        try:
+            results = self._log.append([waiting.entry for waiting in batch])
+            self._refusal = None
+        except StreamUnavailable as err:
+            results = err
+            self._refusal = str(err)
+        except Exception as err:  # whatever it is, nobody may wait forever
+            logger.exception("the call stream's writer failed")
+            self._log.fault = f"The call stream's writer failed ({type(err).__name__})."
+            results = StreamUnavailable(self._log.fault)
+        with self._lock:
+            self._queued_bytes -= sum(len(waiting.entry.payload) for waiting in batch)
+        _settle(batch, results)
+
+
+def open_file_writer(
+    directory: Path,
+    *,
+    segment_bytes: int = SEGMENT_BYTES,
+    retention_days: float | None = None,
+    max_queued_bytes: int = MAX_QUEUED_BYTES,
+    disk: Disk | None = None,
+    clock_ns: Callable[[], int] = time.time_ns,
+) -> FileStreamWriter:
+    """The started writer of the stream in `directory`.
+
+    Raises StreamBusy, StreamCorrupt and StreamUnavailable.
+    """
+    log = open_segment_log(
+        directory,
+        segment_bytes=segment_bytes,
+        retention_days=retention_days,
+        disk=disk,
+        clock_ns=clock_ns,
+    )
+    writer = FileStreamWriter(log, max_queued_bytes=max_queued_bytes, clock_ns=clock_ns)
+    writer.start()
+    return writer
+
+
+def _settle(batch: list[_Waiting], results: list[int] | StreamUnavailable) -> None:
+    by_loop: dict[asyncio.AbstractEventLoop, _Settled] = {}
+    for index, (_, future, loop) in enumerate(batch):
+        result = results[index] if isinstance(results, list) else StreamUnavailable(str(results))
+        if loop is not None:
+            assert isinstance(future, asyncio.Future)  # noqa: S101  a loop's future is its own
+            by_loop.setdefault(loop, []).append((future, result))
+        elif isinstance(future, concurrent.futures.Future) and (
+            future.set_running_or_notify_cancel()
+        ):
+            _settle_future(future, result)
+    for loop, settled in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_settle_in_loop, settled)
+        except RuntimeError:  # the loop is closed: nobody waits there any more
+            continue
+
+
+def _settle_in_loop(settled: _Settled) -> None:
+    for future, result in settled:
+        if not future.done():  # a caller that went away has cancelled its own
+            _settle_future(future, result)
+
+
+def _settle_future(
+    future: concurrent.futures.Future[int] | asyncio.Future[int],
+    result: int | StreamUnavailable,
+) -> None:
+    if isinstance(result, int):
+        future.set_result(result)
+    else:
+        future.set_exception(result)
+
+
+def _free_bytes(directory: Path) -> int:
+    status = os.statvfs(directory)
+    return status.f_bavail * status.f_frsize

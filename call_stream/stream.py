@@ -1,0 +1,167 @@
+"""What receiver and tap share: entries in, positions out, whatever keeps them.
+
+Knows nothing of files, networks or what an entry holds; `open_writer` and `open_reader` choose
+the implementation by the URL's scheme.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+SEGMENT_BYTES = 64 * 1024 * 1024
+"""Size at which a file stream starts its next segment."""
+
+MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
+"""Largest payload one entry can hold, in every kind of stream."""
+
+SUPPORTED_URLS = "file:/absolute/path, file:///absolute/path or file:relative/path"
+
+
+class EntryKind(enum.IntEnum):
+    """What an entry holds."""
+
+    CALL = 1
+    QUARANTINE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEntry:
+    """One stored entry; `position` lies just after it, so reading resumes behind it.
+
+    Positions only grow and are never given to another entry, but they are not consecutive.
+    """
+
+    position: int
+    kind: EntryKind
+    received_at: datetime
+    payload: bytes
+
+
+class StreamError(Exception):
+    """Anything a call stream cannot do; its text is a sentence fit for people."""
+
+
+class UnsupportedStreamUrl(StreamError):
+    """The URL names no kind of stream we have."""
+
+
+class StreamUnavailable(StreamError):
+    """Nothing can be stored now; what was refused is not in the stream."""
+
+
+class StreamBusy(StreamError):
+    """Another process writes to this stream."""
+
+
+class StreamCorrupt(StreamError):
+    """An acknowledged entry is damaged; nothing behind it is read or written over."""
+
+    def __init__(self, segment: str, offset: int, what: str = "an acknowledged entry") -> None:
+        self.segment = segment
+        self.offset = offset
+        super().__init__(
+            f"The call stream is damaged: {what} in segment {segment} at byte {offset} cannot be"
+            " read. Restore the segment from a backup, or move it away to go on without it."
+        )
+
+
+class PositionGone(StreamError):
+    """No entry ends at this position (any more)."""
+
+    def __init__(self, position: int, why: str) -> None:
+        self.position = position
+        super().__init__(
+            f"The call stream cannot go on from position {position}: {why}. Reset the bookmark to"
+            " read everything that is kept."
+        )
+
+
+class CallStreamWriter(Protocol):
+    """Takes entries; they are in the stream, durably, once their future is done."""
+
+    def append(self, kind: EntryKind, payload: bytes) -> concurrent.futures.Future[int]:
+        """A future of the entry's position, done only when the entry is durable.
+
+        Raises StreamUnavailable at once when refusal is already known, else through the future.
+        Raises ValueError for an empty payload or one over MAX_PAYLOAD_BYTES.
+        """
+
+    def append_async(self, kind: EntryKind, payload: bytes) -> asyncio.Future[int]:
+        """The same as `append` for a running event loop, woken once per batch."""
+
+    def check(self) -> None:
+        """Returns when entries can be stored. Raises StreamUnavailable with the reason if not."""
+
+    def close(self) -> None:
+        """Stores what was taken, then lets go of the stream. May be called twice."""
+
+
+class CallStreamReader(Protocol):
+    """Reads entries by position, also while a writer appends."""
+
+    def read(self, after: int = 0) -> Iterator[StreamEntry]:
+        """Entries behind position `after` (0: all that is kept), ending at the last whole one.
+
+        Raises PositionGone and StreamCorrupt.
+        """
+
+    def end(self) -> int:
+        """Position just after the last whole entry; 0 when nothing was ever written."""
+
+    def save_position(self, reader: str, position: int) -> None:
+        """Keeps what this named reader has finished with; retention deletes nothing behind it."""
+
+    def load_position(self, reader: str) -> int:
+        """The position this named reader saved last; 0 when it never did."""
+
+
+def open_writer(
+    url: str,
+    *,
+    segment_bytes: int = SEGMENT_BYTES,
+    retention_days: float | None = None,
+) -> CallStreamWriter:
+    """The one writer of the stream at `url`; retention is off unless days are given.
+
+    Raises UnsupportedStreamUrl, StreamBusy, StreamCorrupt and StreamUnavailable.
+    """
+    from call_stream.file_writer import open_file_writer
+
+    return open_file_writer(
+        _directory(url), segment_bytes=segment_bytes, retention_days=retention_days
+    )
+
+
+def open_reader(url: str) -> CallStreamReader:
+    """A reader of the stream at `url`, which need not exist yet. Raises UnsupportedStreamUrl."""
+    from call_stream.file_reader import FileStreamReader
+
+    return FileStreamReader(_directory(url))
+
+
+def _directory(url: str) -> Path:
+    scheme, colon, path = url.partition(":")
+    if not colon or scheme.lower() != "file":
+        # Only the scheme is repeated: the rest of a network URL may hold a password.
+        named = f"'{scheme}:'" if colon else "no scheme"
+        raise UnsupportedStreamUrl(
+            f"The call stream URL has {named}; supported is {SUPPORTED_URLS}."
+        )
+    if path.startswith("//"):
+        path = path[2:]
+        if not path.startswith("/"):
+            raise UnsupportedStreamUrl(
+                f"The call stream URL names another host; supported is {SUPPORTED_URLS}."
+            )
+    if not path or "\0" in path:
+        raise UnsupportedStreamUrl(
+            f"The call stream URL has no usable path; supported is {SUPPORTED_URLS}."
+        )
+    return Path(path).absolute()

@@ -1,0 +1,248 @@
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from call_stream.disk import Disk
+from call_stream.stream import EntryKind, PositionGone, StreamCorrupt
+
+
+def test_entries_come_back_in_order_with_kind_time_and_payload(stream):
+    writer = stream.open(clock_ns=lambda: 1_763_800_000_123_456_789)
+    first = writer.append(EntryKind.CALL, b"one").result(10)
+    second = writer.append(EntryKind.QUARANTINE, b"two").result(10)
+
+    entries = list(stream.reader().read())
+
+    assert [(entry.position, entry.kind, entry.payload) for entry in entries] == [
+        (first, EntryKind.CALL, b"one"),
+        (second, EntryKind.QUARANTINE, b"two"),
+    ]
+    expected = datetime.fromtimestamp(1_763_800_000, UTC) + timedelta(microseconds=123_456)
+    assert entries[0].received_at == expected
+
+
+def test_reading_resumes_behind_each_position(stream):
+    stream.open()
+    positions = stream.append(b"a", b"b", b"c")
+
+    rest = [stream.read(position) for position in positions]
+
+    assert rest == [[b"b", b"c"], [b"c"], []]
+
+
+def test_reading_resumes_over_segments(stream):
+    stream.open(segment_bytes=100)
+    payloads = [b"%03d" % number * 10 for number in range(20)]
+    positions = stream.append(*payloads)
+
+    rest = {position: stream.read(position) for position in positions}
+
+    assert len(stream.segments()) > 5
+    assert rest == {at: payloads[index + 1 :] for index, at in enumerate(positions)}
+
+
+def test_an_empty_or_missing_stream_has_no_entries(stream):
+    missing = stream.read()
+
+    stream.open()
+
+    assert (missing, stream.read(), stream.reader().end()) == ([], [], 0)
+
+
+def test_two_readers_go_their_own_ways(stream):
+    stream.open()
+    stream.append(b"a", b"b")
+    one, other = stream.reader().read(), stream.reader().read()
+
+    seen = [next(one).payload, next(one).payload, next(other).payload]
+
+    assert seen == [b"a", b"b", b"a"]
+
+
+def test_a_reader_follows_a_writer_byte_by_byte(stream, tmp_path):
+    stream.open()
+    positions = stream.append(b"first", b"second" * 10, b"third")
+    stream.close()
+    segment = stream.segments()[0]
+    content = segment.read_bytes()
+    base = int(segment.stem)
+    reader = stream.reader()
+    seen = []
+    after = 0
+
+    for size in range(32, len(content) + 1):
+        segment.write_bytes(content[:size])
+        for entry in reader.read(after):
+            seen.append((size, entry.payload))
+            after = entry.position
+
+    assert seen == [
+        (positions[0] - base, b"first"),
+        (positions[1] - base, b"second" * 10),
+        (positions[2] - base, b"third"),
+    ]
+
+
+def test_a_reader_keeps_up_with_a_writer_that_rotates(stream):
+    writer = stream.open(segment_bytes=2000)
+    payloads = [b"%05d" % number for number in range(2000)]
+    thread = threading.Thread(
+        target=lambda: [writer.append(EntryKind.CALL, each) for each in payloads]
+    )
+    reader = stream.reader()
+    seen = []
+    after = 0
+
+    thread.start()
+    while len(seen) < len(payloads):
+        for entry in reader.read(after):
+            seen.append(entry.payload)
+            after = entry.position
+    thread.join()
+
+    assert seen == payloads
+
+
+def test_the_end_is_the_last_position_and_grows(stream):
+    stream.open(segment_bytes=100)
+    reader = stream.reader()
+
+    ends = [(stream.append(b"x" * 40)[0], reader.end()) for _ in range(10)]
+
+    assert all(position == end for position, end in ends)
+
+
+def test_a_position_inside_an_entry_is_refused(stream):
+    stream.open()
+    first, _, _ = stream.append(b"a" * 50, b"b" * 50, b"c" * 50)
+
+    with pytest.raises(PositionGone, match="no entry ends there"):
+        stream.read(first + 10)
+
+
+def test_a_position_far_beyond_the_end_is_refused(stream):
+    stream.open()
+    (end,) = stream.append(b"a")
+
+    with pytest.raises(PositionGone, match="beyond the end"):
+        stream.read(end + 2**30)
+
+
+def test_a_position_of_an_empty_stream_is_refused(stream):
+    with pytest.raises(PositionGone, match="empty"):
+        stream.read(5)
+
+
+def test_a_position_of_a_stream_that_was_thrown_away_is_refused(stream):
+    stream.open(clock_ns=lambda: 1_000_000_000)
+    (old,) = stream.append(b"a")
+    stream.close()
+    for path in stream.segments():
+        path.unlink()
+    stream.open(clock_ns=lambda: 2_000_000_000)
+    stream.append(b"b")
+
+    with pytest.raises(PositionGone, match="no longer kept"):
+        stream.read(old)
+
+
+@pytest.mark.parametrize("bit", range(0, 8 * 35, 3))
+def test_a_flipped_bit_in_an_acknowledged_entry_halts(stream, bit):
+    stream.open()
+    positions = stream.append(b"a" * 10, b"b" * 10, b"c" * 10)
+    segment = stream.segments()[0]
+    base = int(segment.stem)
+    content = bytearray(segment.read_bytes())
+    content[positions[0] - base + bit // 8] ^= 1 << bit % 8
+    segment.write_bytes(content)
+    read = []
+
+    with pytest.raises(StreamCorrupt) as caught:
+        read.extend(entry.payload for entry in _collect(stream.reader().read(), read))
+
+    assert (caught.value.segment, caught.value.offset) == (segment.name, positions[0] - base)
+    assert read == [b"a" * 10]
+    with pytest.raises(StreamCorrupt):
+        stream.read(positions[0])
+
+
+def _collect(entries, read):
+    for entry in entries:
+        read.append(entry.payload)
+    return []
+
+
+def test_a_damaged_entry_that_the_same_batch_follows_is_a_torn_tail(stream):
+    stream.open()
+    stream.append(b"acknowledged")
+    positions = stream.append_batch(b"a" * 50, b"b" * 50)
+    segment = stream.segments()[0]
+    content = bytearray(segment.read_bytes())
+    content[positions[0] - int(segment.stem) - 1] ^= 1
+    segment.write_bytes(content)
+
+    read = stream.read()
+
+    assert read == [b"acknowledged"]
+
+
+def test_an_older_segment_that_lost_its_end_halts(stream):
+    stream.open(segment_bytes=100)
+    stream.append(b"a" * 60, b"b" * 60)
+    first, second = stream.segments()
+    content = first.read_bytes()
+    first.write_bytes(content[:-1])
+
+    with pytest.raises(StreamCorrupt, match=first.name):
+        stream.read()
+
+    assert second.exists()
+
+
+def test_a_segment_with_a_damaged_header_halts(stream):
+    stream.open()
+    stream.append(b"a")
+    segment = stream.segments()[0]
+    segment.write_bytes(b"X" + segment.read_bytes()[1:])
+
+    with pytest.raises(StreamCorrupt, match="the header"):
+        stream.read()
+
+
+def test_a_named_reader_finds_its_position_again(stream):
+    reader = stream.reader()
+    fresh = reader.load_position("tap-vapi")
+
+    reader.save_position("tap-vapi", 42)
+    reader.save_position("tap-vapi", 43)
+
+    assert (fresh, stream.reader().load_position("tap-vapi")) == (0, 43)
+    assert [path.name for path in (stream.directory / "readers").iterdir()] == ["tap-vapi.json"]
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "a" * 65, "é", "a\n"])
+def test_a_readers_name_cannot_leave_its_directory(stream, name):
+    with pytest.raises(ValueError, match="letters, digits"):
+        stream.reader().save_position(name, 1)
+
+
+def test_a_slow_disk_does_not_show_half_a_batch_as_damage(stream):
+    class OneByteAtATime(Disk):
+        def write(self, fd, data):
+            return super().write(fd, data[:1])
+
+    writer = stream.open(disk=OneByteAtATime())
+    payloads = [b"%d" % number * 50 for number in range(40)]
+    futures = [writer.append(EntryKind.CALL, each) for each in payloads]
+    reader = stream.reader()
+    seen = []
+    after = 0
+
+    while len(seen) < len(payloads):
+        for entry in reader.read(after):
+            seen.append(entry.payload)
+            after = entry.position
+
+    assert seen == payloads
+    assert [future.result(10) for future in futures][-1] == after
