@@ -1,0 +1,185 @@
+"""`tap-vapi`: the settings table, the list of streams, and how a run begins and ends.
+
+Knows Singer; it must not know what a call record holds or where the call stream keeps it.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Mapping
+from types import FrameType
+from typing import Any, ClassVar
+
+from simplejson import JSONDecodeError  # type: ignore[import-untyped]
+from singer_sdk import Tap
+from singer_sdk import typing as th
+from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.helpers.capabilities import (
+    CapabilitiesEnum,
+    PluginCapabilities,
+    TapCapabilities,
+)
+from singer_sdk.plugin_base import JSONSchemaValidator
+
+from call_stream.stream import StreamError, open_reader
+from tap_vapi.output import SingerLines
+from tap_vapi.streams import CallsStream
+
+READER_NAME = "^[A-Za-z0-9_-]{1,64}$"
+
+
+class TapVapi(Tap):
+    """Calls of VAPI voice agents, from the call stream that the webhook receiver fills."""
+
+    name = "tap-vapi"
+    package_name = "target-hubspot-calls"
+    message_writer_class = SingerLines
+    capabilities: ClassVar[list[CapabilitiesEnum]] = [
+        TapCapabilities.CATALOG,
+        TapCapabilities.STATE,
+        TapCapabilities.DISCOVER,
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.STREAM_MAPS,
+        PluginCapabilities.FLATTENING,
+        PluginCapabilities.STRUCTURED_LOGGING,
+    ]
+    config_jsonschema: ClassVar[dict[str, Any]] = th.PropertiesList(
+        th.Property(
+            "data_dir",
+            th.StringType,
+            title="Data directory",
+            default="./hubspot-calls-data",
+            description="Where the receiver keeps its data; the call stream lies in `stream`.",
+        ),
+        th.Property(
+            "stream_url",
+            th.StringType,
+            title="Call stream",
+            description="The call stream; `file:` and the folder `stream` of data_dir if not set.",
+        ),
+        th.Property(
+            "sources",
+            th.ArrayType(th.StringType(allowed_values=["stream"])),
+            title="Sources",
+            default=["stream"],
+            description="Which doors to read. There is one so far: `stream`, the call stream.",
+        ),
+        th.Property(
+            "follow",
+            th.BooleanType,
+            title="Follow",
+            default=False,
+            description="Keep reading as calls arrive, until terminated.",
+        ),
+        th.Property(
+            "reader_name",
+            th.StringType(pattern=READER_NAME),
+            title="Reader name",
+            default="tap-vapi",
+            description="Name under which the call stream notes what this tap has finished with.",
+        ),
+        th.Property(
+            "user_id",
+            th.StringType(min_length=1, max_length=200),
+            title="User id",
+            default="default",
+            description="User of records that name none.",
+        ),
+        th.Property(
+            "workspace_id",
+            th.StringType(min_length=1, max_length=200),
+            title="Workspace id",
+            default="default",
+            description="Workspace of records that name none.",
+        ),
+        additional_properties=False,
+    ).to_dict()
+
+    stopping: bool = False
+    """Set by the first SIGTERM or SIGINT: the streams end at the next whole record."""
+
+    def discover_streams(self) -> list[CallsStream]:
+        """The one stream, whatever its doors."""
+        return [CallsStream(self)]
+
+    def load_state(self, state: Any) -> None:
+        """Takes the bookmarks of an earlier run. Raises ConfigValidationError if they are none."""
+        try:
+            super().load_state(state)
+        except (AttributeError, TypeError, KeyError) as err:
+            raise _refused(["state: not a Singer state"]) from err
+
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        """All faults of the settings, each with the setting's name and never with its value."""
+        set_values = {name: value for name, value in self._config.items() if not _unset(value)}
+        self._config = set_values
+        self.append_builtin_config(self.config_jsonschema)
+        validator = JSONSchemaValidator(self.config_jsonschema)
+        faults = [fault for error in validator.iter_errors(set_values) for fault in _faults(error)]
+        if set_values.get("sources") == []:
+            faults.append("sources: must name at least one source")
+        if isinstance(url := set_values.get("stream_url"), str):
+            try:
+                open_reader(url)
+            except StreamError as err:
+                faults.append(f"stream_url: {err}")
+        if faults and raise_errors:
+            raise _refused(faults)
+        return faults
+
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        """Lets the run end after the record it is writing; the same signal again ends it at once.
+
+        The SDK's own way writes STATE from inside the handler, into the middle of a line.
+        """
+        self.stopping = True
+        signal.signal(signum, signal.SIG_DFL)
+
+
+def main() -> None:
+    """Runs the command; a user's mistake is one line on stderr and no traceback."""
+    try:
+        TapVapi.cli()
+    except JSONDecodeError as err:
+        _complain(f"A file given with --config, --catalog or --state is not JSON: {err}")
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as err:
+        _complain(f"A file given with --config, --catalog or --state cannot be read: {err}")
+    except OSError as err:
+        _complain(f"The records cannot be written: {err.strerror}")
+
+
+def _complain(sentence: str) -> None:
+    logging.getLogger(TapVapi.name).error(sentence)
+    sys.exit(1)
+
+
+def _unset(value: object) -> bool:
+    return value is None or value == ""
+
+
+def _refused(faults: list[str]) -> ConfigValidationError:
+    return ConfigValidationError(
+        "Config validation failed", errors=faults, schema=TapVapi.config_jsonschema
+    )
+
+
+def _faults(error: Any) -> list[str]:
+    """What is wrong, in the words of the rule that was broken."""
+    name = str(error.path[0]) if error.path else ""
+    if error.validator == "additionalProperties":
+        known: Mapping[str, Any] = error.schema["properties"]
+        return [f"{unknown}: no such setting" for unknown in sorted(set(error.instance) - {*known})]
+    if error.validator == "type":
+        kinds = error.validator_value
+        kinds = kinds if isinstance(kinds, list) else [kinds]
+        return [f"{name}: must be {' or '.join(kind for kind in kinds if kind != 'null')}"]
+    if error.validator == "enum":
+        choices = (choice for choice in error.validator_value if choice is not None)
+        return [f"{name}: only {', '.join(map(repr, choices))} can be read so far"]
+    return [f"{name}: breaks the rule {error.validator} {error.validator_value}"]
+
+
+if __name__ == "__main__":
+    main()
