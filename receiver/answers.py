@@ -1,0 +1,60 @@
+"""The form of every answer: the contract's error JSON, and plain ASGI messages for the hot route.
+
+Knows no route and no rule; it says what it is told to say.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from starlette.types import Message, Send
+
+Headers = list[tuple[bytes, bytes]]
+
+OK_BODY = b"{}"
+
+
+class Refusal(Exception):
+    """A request that is answered with an error of ours: a sentence, a code, a status."""
+
+    def __init__(
+        self, status: int, code: str, sentence: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.code = code
+        self.sentence = sentence
+        self.headers = dict(headers or {})
+
+
+def error_content(code: str, sentence: str) -> dict[str, object]:
+    """The contract's error object."""
+    return {"success": False, "error": sentence, "code": code}
+
+
+def error_body(code: str, sentence: str) -> bytes:
+    """The contract's error object as JSON."""
+    return json.dumps(error_content(code, sentence)).encode()
+
+
+def start_message(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Message:
+    """The message that begins an answer with this JSON body."""
+    fields: Headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    for name, value in (headers or {}).items():
+        fields.append((name.lower().encode("latin-1"), value.encode("latin-1")))
+    return {"type": "http.response.start", "status": status, "headers": fields}
+
+
+def body_message(body: bytes, *, more: bool = False) -> Message:
+    """The message that carries the body, or a part of it."""
+    return {"type": "http.response.body", "body": body, "more_body": more}
+
+
+async def send_ok(send: Send) -> None:
+    """Answers 200 `{}`."""
+    await send(start_message(200, OK_BODY))
+    await send(body_message(OK_BODY))

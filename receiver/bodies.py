@@ -1,0 +1,68 @@
+"""Reading a request's body within bounds of bytes and time.
+
+Knows ASGI messages and nothing of what a body says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.types import Receive
+
+from receiver.answers import Refusal
+
+_DRAIN_BYTES = 16 * 1024 * 1024
+_DRAIN_S = 2.0
+
+
+class SenderGone(Exception):
+    """The sender hung up before its body was whole."""
+
+
+async def read_body(receive: Receive, *, max_bytes: int, timeout_s: float) -> bytes:
+    """The whole body. Raises SenderGone, or Refusal 413 past `max_bytes`, 408 past `timeout_s`."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _read_body(receive, max_bytes)
+    except TimeoutError:
+        raise Refusal(
+            408, "body_timeout", f"The body did not arrive within {timeout_s:g} seconds."
+        ) from None
+
+
+async def _read_body(receive: Receive, max_bytes: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise SenderGone
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > max_bytes:
+            raise body_too_large(max_bytes)
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def body_too_large(max_bytes: int) -> Refusal:
+    """The refusal of a body of more than `max_bytes`."""
+    return Refusal(413, "body_too_large", f"The body has more than {max_bytes} bytes.")
+
+
+async def drain(receive: Receive) -> None:
+    """Throws away what a refused sender still sends, for a little while.
+
+    Closing at once would reset the connection, and the sender would never see the answer.
+    """
+    left = _DRAIN_BYTES
+    try:
+        async with asyncio.timeout(_DRAIN_S):
+            while left > 0:
+                message = await receive()
+                if message["type"] != "http.request" or not message.get("more_body", False):
+                    return
+                left -= len(message.get("body", b""))
+    except TimeoutError:
+        return

@@ -1,0 +1,66 @@
+"""Webhooks by id for the hot route, which must not ask the database for every call.
+
+Keeps answers for a moment only, so that disabling and rotating act at once for people.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Protocol
+
+from receiver.signatures import Webhook
+
+
+class WebhookDirectory(Protocol):
+    """What the receiver asks for webhooks; may block. Raises StoreUnavailable."""
+
+    def get(self, webhook_id: str, /) -> Webhook | None:
+        """The webhook, disabled or not; None if there is none."""
+
+
+class WebhookLookup:
+    """Remembers answers, also "there is none", for `keep_s` seconds and at most `most` ids."""
+
+    def __init__(
+        self,
+        directory: WebhookDirectory,
+        *,
+        keep_s: float,
+        most: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._directory = directory
+        self._keep_s = keep_s
+        self._most = most
+        self._clock = clock
+        self._kept: OrderedDict[str, tuple[float, Webhook | None]] = OrderedDict()
+        self._asked: dict[str, asyncio.Task[Webhook | None]] = {}
+
+    async def find(self, webhook_id: str) -> Webhook | None:
+        """The webhook, disabled or not; None if there is none. Raises StoreUnavailable."""
+        kept = self._kept.get(webhook_id)
+        if kept is not None and kept[0] > self._clock():
+            return kept[1]
+        asked = self._asked.get(webhook_id)
+        if asked is None:  # one question to the database, however many calls wait for it
+            asked = asyncio.create_task(self._ask(webhook_id))
+            self._asked[webhook_id] = asked
+            asked.add_done_callback(lambda task: self._forget_question(webhook_id, task))
+        return await asyncio.shield(asked)
+
+    async def _ask(self, webhook_id: str) -> Webhook | None:
+        expires = self._clock() + self._keep_s
+        webhook = await asyncio.to_thread(self._directory.get, webhook_id)
+        self._kept[webhook_id] = (expires, webhook)
+        self._kept.move_to_end(webhook_id)
+        while len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+        return webhook
+
+    def _forget_question(self, webhook_id: str, task: asyncio.Task[Webhook | None]) -> None:
+        del self._asked[webhook_id]
+        if not task.cancelled():
+            task.exception()  # those who waited have it; if all went away, nobody needs it

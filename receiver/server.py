@@ -1,0 +1,92 @@
+"""Serving the receiver with uvicorn: bounds, graceful shutdown, and a word when it listens.
+
+Knows sockets and uvicorn, nothing of webhooks.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import uvicorn
+from starlette.types import ASGIApp
+
+OnListening = Callable[[str], None]
+
+MAX_CONNECTIONS = 1024
+GRACEFUL_S = 10
+_KEEP_ALIVE_S = 30
+_BACKLOG = 2048
+_MAX_HEADER_BYTES = 64 * 1024
+
+
+class CannotListen(Exception):
+    """The address cannot be listened on; the text says which and why."""
+
+
+class ReceiverServer(uvicorn.Server):
+    """A uvicorn server on a socket of its own, which also knows its address when port 0 was asked.
+
+    `run()` serves until a signal, or until another thread sets `should_exit`.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        listener: socket.socket,
+        on_listening: OnListening | None,
+    ) -> None:
+        super().__init__(config)
+        self._listener = listener
+        self._on_listening = on_listening
+        host, port = listener.getsockname()[:2]
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serves until told to stop; requests under way are answered first."""
+        super().run(sockets=sockets or [self._listener])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts listening, and says so."""
+        await super().startup(sockets=sockets)
+        if self.started and self._on_listening is not None:
+            self._on_listening(self.url)
+
+
+def build_server(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    *,
+    on_listening: OnListening | None = None,
+    max_connections: int = MAX_CONNECTIONS,
+) -> ReceiverServer:
+    """A server bound to host and port (0: any free one), not yet running. Raises CannotListen."""
+    if not 0 <= port <= 65535:
+        raise CannotListen(f"The receiver cannot listen on {host}:{port}: no such port.")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as err:
+        reason = str(err.strerror or err).partition(" (while")[0]
+        raise CannotListen(f"The receiver cannot listen on {host}:{port}: {reason}.") from err
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=max_connections,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACEFUL_S,
+        h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
+    )
+    return ReceiverServer(config, listener, on_listening)
+
+
+def serve(app: ASGIApp, host: str, port: int, *, on_listening: OnListening | None = None) -> None:
+    """Serves until SIGINT or SIGTERM, then answers what is under way. Raises CannotListen."""
+    build_server(app, host, port, on_listening=on_listening).run()

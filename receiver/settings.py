@@ -1,0 +1,41 @@
+"""What the receiver can be told, in one frozen object.
+
+Reads no environment and no file: hubspot_calls does that once, at the door.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from call_stream.stream import MAX_PAYLOAD_BYTES
+
+
+@dataclass(frozen=True)
+class ReceiverSettings:
+    """Bounds of the receiver. Raises ValueError with every fault when one cannot work."""
+
+    max_body_bytes: int = 10_000_000
+    """Largest webhook body; VAPI's are 30 KB to 2 MB."""
+    body_timeout_s: float = 15.0
+    """Longest a sender may take over its body; VAPI itself gives up after 20 s."""
+    retry_after_s: int = 10
+    """What a sender is asked to wait when nothing can be stored."""
+    webhook_cache_s: float = 2.0
+    """Longest a disabled webhook or an old secret still works."""
+    webhook_cache_size: int = 1024
+    """Webhook ids remembered, known or not."""
+
+    def __post_init__(self) -> None:
+        faults = []
+        if not 0 < self.max_body_bytes <= MAX_PAYLOAD_BYTES:
+            faults.append(f"max_body_bytes must be 1 to {MAX_PAYLOAD_BYTES}")
+        if self.body_timeout_s <= 0:
+            faults.append("body_timeout_s must be more than 0")
+        if self.retry_after_s < 1:
+            faults.append("retry_after_s must be 1 or more")
+        if not 0 <= self.webhook_cache_s <= 2:
+            faults.append("webhook_cache_s must be 0 to 2")
+        if self.webhook_cache_size < 1:
+            faults.append("webhook_cache_size must be 1 or more")
+        if faults:
+            raise ValueError("; ".join(faults))

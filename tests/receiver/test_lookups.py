@@ -1,0 +1,86 @@
+import asyncio
+
+from receiver.lookups import WebhookLookup
+
+
+class Directory:
+    def __init__(self):
+        self.asked = []
+        self.fault = None
+
+    def get(self, webhook_id):
+        self.asked.append(webhook_id)
+        if self.fault:
+            raise self.fault
+        return None if webhook_id.startswith("unknown") else object()
+
+
+def test_an_answer_is_kept_for_a_moment_only():
+    directory, now = Directory(), [0.0]
+    lookup = WebhookLookup(directory, keep_s=2, most=10, clock=lambda: now[0])
+
+    async def find_at(*times):
+        for now[0] in times:
+            await lookup.find("known")
+            await lookup.find("unknown")
+
+    asyncio.run(find_at(0, 1, 1.99, 2.0, 3.9, 4.0))
+
+    assert directory.asked == ["known", "unknown"] * 3
+
+
+def test_many_who_ask_at_once_ask_once():
+    directory = Directory()
+    lookup = WebhookLookup(directory, keep_s=2, most=10)
+
+    async def find_all():
+        return await asyncio.gather(*[lookup.find("known") for _ in range(100)])
+
+    found = asyncio.run(find_all())
+
+    assert directory.asked == ["known"]
+    assert len(set(found)) == 1
+
+
+def test_no_more_than_so_many_ids_are_remembered():
+    lookup = WebhookLookup(Directory(), keep_s=2, most=10)
+
+    async def find_all():
+        for number in range(100):
+            await lookup.find(f"unknown-{number}")
+
+    asyncio.run(find_all())
+
+    assert len(lookup._kept) == 10
+
+
+def test_a_fault_is_told_to_all_who_wait_and_is_not_remembered():
+    directory = Directory()
+    directory.fault = OSError()
+    lookup = WebhookLookup(directory, keep_s=2, most=10)
+
+    async def find_all():
+        first = await asyncio.gather(
+            *[lookup.find("known") for _ in range(3)], return_exceptions=True
+        )
+        directory.fault = None
+        return first, await lookup.find("known")
+
+    faults, found = asyncio.run(find_all())
+
+    assert [type(fault) for fault in faults] == [OSError] * 3
+    assert found is not None
+
+
+def test_one_who_goes_away_does_not_take_the_answer_from_the_others():
+    directory = Directory()
+    lookup = WebhookLookup(directory, keep_s=2, most=10)
+
+    async def find_all():
+        gone = asyncio.create_task(lookup.find("known"))
+        stays = asyncio.create_task(lookup.find("known"))
+        await asyncio.sleep(0)
+        gone.cancel()
+        return await stays
+
+    assert asyncio.run(find_all()) is not None
