@@ -195,7 +195,8 @@ class TargetHubspotCalls(Target):
         ),
         th.Property(
             "batch_wait_s",
-            th.NumberType,
+            # Text too: Meltano 4.4 cannot hand over a decimal set in the environment.
+            th.CustomType({"type": ["number", "string"]}),
             default=1.0,
             title="Batch wait (s)",
             description="Longest a received call waits for its batch to fill, in seconds.",
@@ -306,6 +307,12 @@ class TargetHubspotCalls(Target):
             "waiting": run.waiting(),
         }
         self.logger.info("run finished: %s", json.dumps(totals))
+
+    @classmethod
+    def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
+        """Adds the SDK's settings but load_method, which would promise what HubSpot cannot do."""
+        super().append_builtin_config(config_jsonschema)
+        config_jsonschema["properties"].pop("load_method", None)
 
     @classmethod
     def invoke(cls, **options: Any) -> None:
