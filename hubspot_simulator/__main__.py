@@ -1,0 +1,71 @@
+"""`python -m hubspot_simulator`: the simulator from a command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .command import run
+from .simulator import DEFAULT_PORTAL
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65_535), default=0, help="0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--portal", "portal_id", type=int, default=DEFAULT_PORTAL, show_default=True)
+@click.option(
+    "--contacts",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON file with a list of contacts.",
+)
+@click.option("--service-key", help="The portal's static key; made up if missing.")
+@click.option("--client-id", help="An OAuth app, with --client-secret and --redirect-uri.")
+@click.option("--client-secret")
+@click.option("--redirect-uri")
+@click.option("--index-lag", "index_lag_s", type=click.FloatRange(0), default=0.0)
+@click.option("--token-lifetime", "access_token_lifetime_s", type=click.FloatRange(0), default=1800)
+@click.option("--rotate-refresh-tokens", is_flag=True)
+@click.option("--no-rate-limits", "rate_limits", flag_value=False, default=True)
+@click.option("--seed", type=int, default=0)
+@click.option("--print-json", is_flag=True, help="Print the address line as JSON.")
+def main(
+    port: int,
+    host: str,
+    portal_id: int,
+    contacts: Path | None,
+    service_key: str | None,
+    client_id: str | None,
+    client_secret: str | None,
+    redirect_uri: str | None,
+    index_lag_s: float,
+    access_token_lifetime_s: float,
+    rotate_refresh_tokens: bool,
+    rate_limits: bool,
+    seed: int,
+    print_json: bool,
+) -> None:
+    """A pretend HubSpot portal over real HTTP."""
+    try:
+        run(
+            port=port,
+            host=host,
+            portal_id=portal_id,
+            contacts=contacts,
+            service_key=service_key,
+            client_id=client_id,
+            client_secret=client_secret,
+            redirect_uri=redirect_uri,
+            rate_limits=rate_limits,
+            index_lag_s=index_lag_s,
+            access_token_lifetime_s=access_token_lifetime_s,
+            rotate_refresh_tokens=rotate_refresh_tokens,
+            seed=seed,
+            print_json=print_json,
+        )
+    except (OSError, ValueError) as err:
+        raise click.ClickException(str(err)) from err
+
+
+if __name__ == "__main__":
+    main()

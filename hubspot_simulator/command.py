@@ -1,0 +1,87 @@
+"""The simulator as a program: one process, one line once it listens, a clean end.
+
+It knows no command line; __main__.py does.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from .simulator import DEFAULT_PORTAL, Simulator
+
+
+def run(
+    *,
+    port: int = 0,
+    host: str = "127.0.0.1",
+    portal_id: int = DEFAULT_PORTAL,
+    contacts: Path | None = None,
+    service_key: str | None = None,
+    client_id: str | None = None,
+    client_secret: str | None = None,
+    redirect_uri: str | None = None,
+    rate_limits: bool = True,
+    index_lag_s: float = 0.0,
+    access_token_lifetime_s: float = 1800.0,
+    rotate_refresh_tokens: bool = False,
+    seed: int = 0,
+    print_json: bool = False,
+) -> None:
+    """Serves until SIGINT or SIGTERM. Raises OSError where the port or the file cannot be had, and
+    ValueError where the file is not a list of contacts.
+    """
+    entries = _contacts(contacts) if contacts is not None else []
+    stopped = threading.Event()
+
+    def stop(_: int, __: FrameType | None) -> None:
+        stopped.set()
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with Simulator(
+            port,
+            host=host,
+            rate_limits=rate_limits,
+            index_lag_s=index_lag_s,
+            access_token_lifetime_s=access_token_lifetime_s,
+            rotate_refresh_tokens=rotate_refresh_tokens,
+            seed=seed,
+        ) as simulator:
+            key = simulator.add_service_key(portal_id, key=service_key)
+            if client_id and client_secret and redirect_uri:
+                simulator.add_app(client_id, client_secret, [redirect_uri])
+            count = len(simulator.seed_contacts(entries, portal_id))
+            _announce(simulator.url, portal_id, key, count, print_json)
+            stopped.wait()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _announce(url: str, portal_id: int, key: str, contacts: int, as_json: bool) -> None:
+    if as_json:
+        said = json.dumps(
+            {"url": url, "portal_id": portal_id, "service_key": key, "contacts": contacts}
+        )
+    else:
+        said = (
+            f"HubSpot simulator listens on {url} (portal {portal_id}, service key {key}, "
+            f"{contacts} contacts)"
+        )
+    sys.stdout.write(said + "\n")
+    sys.stdout.flush()
+
+
+def _contacts(path: Path) -> list[dict[str, Any]]:
+    written = json.loads(path.read_text(encoding="utf-8"))
+    entries = written.get("contacts") if isinstance(written, dict) else written
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        msg = f"{path} must hold a list of contacts, or an object with a list named contacts"
+        raise ValueError(msg)
+    return entries
