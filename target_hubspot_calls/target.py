@@ -298,6 +298,7 @@ class TargetHubspotCalls(Target):
             if not self._run.stop(STOP_WITHIN_S):
                 self.logger.warning("a request is still in flight; its call is looked up next run")
             self._say_totals(self._run)
+            self._run.close()
         sys.exit(128 + signum)
 
     def _say_totals(self, run: Run) -> None:

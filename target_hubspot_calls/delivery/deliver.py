@@ -21,6 +21,7 @@ from target_hubspot_calls.delivery import write
 from target_hubspot_calls.delivery.look_up import find_engagements
 from target_hubspot_calls.delivery.match import Match
 from target_hubspot_calls.delivery.portals import Portal, Portals
+from target_hubspot_calls.delivery.presence import Presence
 from target_hubspot_calls.delivery.retry_line import retry_at
 from target_hubspot_calls.delivery.write import Draft, Results
 from target_hubspot_calls.engagement import RecordingNote, engagement_properties
@@ -69,6 +70,7 @@ class Delivery:
         settings: TargetSettings,
         *,
         run_id: str,
+        presence: Presence,
         tally: Tally,
         clock: Clock,
     ) -> None:
@@ -77,6 +79,7 @@ class Delivery:
         self._settings = settings
         self._run_id = run_id
         self._clock = clock
+        self._presence = presence
         self._tally = tally
         self._stopping = False
 
@@ -86,6 +89,7 @@ class Delivery:
 
     async def deliver_due(self) -> None:
         """Returns when nothing is due any more, or when asked to stop. Raises StoreUnavailable."""
+        await self._free_the_dead()
         await self._wake_connected()
         running: dict[Workspace, asyncio.Task[None]] = {}
         try:
@@ -112,6 +116,13 @@ class Delivery:
         for workspace in due:
             if workspace not in running and len(running) < PORTALS_AT_ONCE:
                 running[workspace] = asyncio.create_task(self._deliver_workspace(workspace))
+
+    async def _free_the_dead(self) -> None:
+        """Takes calls back from runs that were killed; what they announced is looked up."""
+        for holder in await asyncio.to_thread(self._ledger.holders):
+            if self._presence.is_dead(holder):
+                await asyncio.to_thread(self._ledger.free, holder, now=self._clock.now())
+                self._presence.forget(holder)
 
     async def _wake_connected(self) -> None:
         """Puts calls back in line that waited for a person, where that person has acted."""

@@ -16,6 +16,7 @@ from target_hubspot_calls.call import Call
 from target_hubspot_calls.clock import Clock
 from target_hubspot_calls.delivery.deliver import Delivery, Tally
 from target_hubspot_calls.delivery.portals import Portals
+from target_hubspot_calls.delivery.presence import Presence
 from target_hubspot_calls.delivery.worker import DeliveryWorker
 from target_hubspot_calls.settings import TargetSettings
 from target_hubspot_calls.store.connections import Connections, holds_tokens
@@ -49,6 +50,8 @@ class Run:
         self._ledger = Ledger(self._engine)
         self._outbox = Outbox(self._engine)
         self._sync_log = SyncLog(settings.sync_log_path)
+        self._presence = Presence(settings.data_dir, self.run_id)
+        self._presence.enter()
         self._told_about_history = False
         self.is_finishing = False
         self._worker = DeliveryWorker(
@@ -81,6 +84,7 @@ class Run:
 
     def close(self) -> None:
         """Lets go of the store; the run is over."""
+        self._presence.leave()
         self._engine.dispose()
 
     def waiting(self) -> int:
@@ -95,6 +99,7 @@ class Run:
                 portals,
                 self._settings,
                 run_id=self.run_id,
+                presence=self._presence,
                 tally=self.tally,
                 clock=self._clock,
             )

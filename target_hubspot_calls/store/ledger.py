@@ -170,6 +170,21 @@ class Ledger:
         """Gives calls back untouched, for anybody to claim at once."""
         self._update_held(claims, holder, {"claimed_by": None, "claimed_until": None}, now)
 
+    def holders(self) -> list[str]:
+        """Who has claims on calls, dead or alive."""
+        query = select(table.c.claimed_by).where(table.c.claimed_by.is_not(None)).distinct()
+        with reading(self._engine) as connection:
+            return list(connection.execute(query).scalars())
+
+    def free(self, holder: str, *, now: datetime) -> int:
+        """Frees the calls of a holder that is dead; returns how many."""
+        statement = (
+            update(table)
+            .where(table.c.claimed_by == holder)
+            .values(claimed_by=None, claimed_until=None, updated_at=now)
+        )
+        return self._write(statement)
+
     def announce(
         self,
         claims: Mapping[str, Claim],

@@ -1,0 +1,64 @@
+"""Whether a run that claimed calls still lives, told by a locked file in the data directory.
+
+The kernel drops the lock with the process, however it ended, so a killed run's calls are free at
+once. Of a run in another data directory nothing is known: its claims run out by time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from target_hubspot_calls.errors import StoreUnavailable
+
+FOLDER = "runs"
+
+
+class Presence:
+    """The locked file of this run, and a look at those of others."""
+
+    def __init__(self, data_dir: Path, run_id: str) -> None:
+        self._folder = data_dir / FOLDER
+        self._run_id = run_id
+        self._handle: int | None = None
+
+    def enter(self) -> None:
+        """Makes this run known as alive. Raises StoreUnavailable."""
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path = self._folder / self._run_id
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._handle, fcntl.LOCK_EX)
+        except OSError as err:
+            raise StoreUnavailable(
+                f"The data directory {self._folder.parent} cannot be written: {err.strerror}."
+            ) from err
+
+    def leave(self) -> None:
+        """Ends it; harmless when it never began."""
+        if self._handle is not None:
+            (self._folder / self._run_id).unlink(missing_ok=True)
+            os.close(self._handle)
+            self._handle = None
+
+    def is_dead(self, run_id: str) -> bool:
+        """True if that run surely lives no more; False also where nothing is known of it."""
+        if run_id == self._run_id:
+            return False
+        path = self._folder / run_id
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(handle)
+        return True
+
+    def forget(self, run_id: str) -> None:
+        """Removes what a dead run left, once its claims are free."""
+        (self._folder / run_id).unlink(missing_ok=True)
