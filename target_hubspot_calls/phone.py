@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResult
@@ -90,12 +91,15 @@ def is_masked(text: str) -> bool:
     return len(masks) >= 2 or digits_end == -1
 
 
+@lru_cache(maxsize=4096)
 def display_number(number: PhoneNumber) -> str:
     """The number as people read it: "+1 415-555-0123"."""
     parsed = phonenumbers.parse(number.e164)
     return phonenumbers.format_number(parsed, PhoneNumberFormat.INTERNATIONAL)
 
 
+# The same number is read several times for one call, and again for each call of a caller.
+@lru_cache(maxsize=4096)
 def _parsed(text: str, default_region: str) -> PhoneNumber | None:
     if len(text) > LONGEST_WRITTEN_NUMBER:
         return None

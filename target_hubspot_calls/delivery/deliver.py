@@ -42,9 +42,10 @@ logger = logging.getLogger(__name__)
 Settle = Callable[[Mapping[str, Outcome | CallOutcomeError]], Awaitable[None]]
 
 # Bounds memory: so many calls, with their transcripts, are held at once for each portal.
-CLAIMED_AT_ONCE = 500
+CLAIMED_AT_ONCE = 300
 # Longer than a write may take with its retries; a dead holder's calls are free after that.
 CLAIM_S = 300.0
+ROUNDS_AT_ONCE = 3
 PORTALS_AT_ONCE = 16
 LOOK_AGAIN_S = 0.2
 
@@ -82,6 +83,7 @@ class Delivery:
         self._presence = presence
         self._tally = tally
         self._stopping = False
+        self._has_woken = False
 
     def stop(self) -> None:
         """Asks for an end: requests in flight are finished and settled, nothing new is begun."""
@@ -125,29 +127,46 @@ class Delivery:
                 self._presence.forget(holder)
 
     async def _wake_connected(self) -> None:
-        """Puts calls back in line that waited for a person, where that person has acted."""
+        """Puts calls back in line that waited for a person, where that person has acted.
+
+        Nobody sees from here whether a token of the settings was mended: each run tries it once.
+        """
+        if self._portals.is_given and self._has_woken:
+            return
+        self._has_woken = True
         for workspace in await asyncio.to_thread(self._ledger.waiting_workspaces):
             if await self._portals.is_connected(workspace):
                 await asyncio.to_thread(self._ledger.wake, workspace, now=self._clock.now())
 
     async def _deliver_workspace(self, workspace: Workspace) -> None:
-        while not self._stopping:
-            claims = await asyncio.to_thread(
-                self._ledger.claim,
-                workspace,
-                holder=self._run_id,
-                limit=CLAIMED_AT_ONCE,
-                for_s=CLAIM_S,
-                now=self._clock.now(),
-            )
-            if not claims:
-                return
-            try:
-                portal = await self._portals.open(workspace)
-            except CallOutcomeError as err:
-                await self._settle(None, claims, dict.fromkeys((c.call.id for c in claims), err))
-                continue
-            await self._deliver(portal, claims)
+        """Delivers in rounds that overlap: one searches for contacts while another writes."""
+        rounds: set[asyncio.Task[None]] = set()
+        try:
+            while not self._stopping:
+                claims = await asyncio.to_thread(
+                    self._ledger.claim,
+                    workspace,
+                    holder=self._run_id,
+                    limit=CLAIMED_AT_ONCE,
+                    for_s=CLAIM_S,
+                    now=self._clock.now(),
+                )
+                if not claims:
+                    return
+                rounds.add(asyncio.create_task(self._deliver_round(workspace, claims)))
+                if len(rounds) >= ROUNDS_AT_ONCE:
+                    done, rounds = await asyncio.wait(rounds, return_when=asyncio.FIRST_COMPLETED)
+                    await _all_or_first_error(done)
+        finally:
+            await _all_or_first_error(rounds)
+
+    async def _deliver_round(self, workspace: Workspace, claims: Sequence[Claim]) -> None:
+        try:
+            portal = await self._portals.open(workspace)
+        except CallOutcomeError as err:
+            await self._settle(None, claims, dict.fromkeys((c.call.id for c in claims), err))
+            return
+        await self._deliver(portal, claims)
 
     async def _deliver(self, portal: Portal, claims: Sequence[Claim]) -> None:
         """Brings the claimed calls to an outcome each; gives back what a stop leaves undone."""
@@ -188,6 +207,7 @@ class Delivery:
         except PortalError:
             raise
         except HubSpotError as err:
+            self._portals.note_trouble(portal, err)
             await settle(dict.fromkeys(lost, err))
             return [claim for claim in claims if claim.call.id not in lost]
         return [
@@ -226,6 +246,7 @@ class Delivery:
         except PortalError:
             raise
         except HubSpotError as err:
+            self._portals.note_trouble(portal, err)
             await settle(dict.fromkeys((claim.call.id for claim in claims), err))
             return []
         found = {call_id: m for call_id, m in matches.items() if isinstance(m, Match)}

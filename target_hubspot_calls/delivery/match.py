@@ -65,6 +65,7 @@ class Matcher:
         self._directory = directory
         self._rules = rules
         self._monotonic = monotonic
+        self._asking = asyncio.Lock()
         self._known: dict[PhoneNumber, tuple[float, tuple[Contact, ...]]] = {}
 
     async def match(self, calls: Sequence[Call]) -> dict[str, Match | SkipCall]:
@@ -129,6 +130,11 @@ class Matcher:
         }
 
     async def _look_up(self, numbers: set[PhoneNumber]) -> None:
+        # One at a time, so that two rounds with the same caller ask once.
+        async with self._asking:
+            await self._ask_for_unknown(numbers)
+
+    async def _ask_for_unknown(self, numbers: set[PhoneNumber]) -> None:
         unknown = [number for number in numbers if not self._is_known(number)]
         if not unknown:
             return

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -23,6 +24,7 @@ from target_hubspot_calls.errors import (
     PortalError,
     ReconnectRequired,
     Rejected,
+    TransientHubSpotError,
 )
 from target_hubspot_calls.hubspot.auth import PortalAuth, StaticTokens, TokenStore
 from target_hubspot_calls.hubspot.client import HubSpotClient, open_client
@@ -37,12 +39,15 @@ logger = logging.getLogger(__name__)
 
 # The workspace name under which a refresh token from the settings keeps its rotated successor.
 SETTINGS_OWNER = ":settings:"
+# How long a portal that failed is left alone, in seconds.
+TROUBLE_S = 10.0
 
 
 @dataclass
 class Portal:
     """One open portal. `unique_call_ids` says whether HubSpot itself refuses a call id twice."""
 
+    name: str
     client: HubSpotClient
     matcher: Matcher
     portal_id: int | None
@@ -64,7 +69,8 @@ class Portals:
         self._connections = connections
         self._clock = clock
         self._open: dict[str, Portal] = {}
-        self._opening = asyncio.Lock()
+        self._opening: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._troubles: dict[str, tuple[float, TransientHubSpotError]] = {}
 
     async def __aenter__(self) -> Portals:
         return self
@@ -87,14 +93,26 @@ class Portals:
     async def open(self, workspace: Workspace) -> Portal:
         """The workspace's portal. Raises NotConnected, PortalError while it is parked, or
         HubSpotError when it cannot be reached."""
-        async with self._opening:
-            connection = await self._connection(workspace)
-            name = connection.id if connection else SETTINGS_OWNER
-            if connection is not None:
+        connection = await self._connection(workspace)
+        name = connection.id if connection else SETTINGS_OWNER
+        # One lock each, so that a portal that does not answer holds up nobody else.
+        async with self._opening[name]:
+            self._check_troubled(name)
+            if connection is not None and (name in self._open or not self.is_given):
                 _check_parked(connection, self._clock.now())
             if name not in self._open:
-                self._open[name] = await self._opened(connection)
+                self._open[name] = await self._opened(name, connection)
             return self._open[name]
+
+    def note_trouble(self, portal: Portal, error: HubSpotError) -> None:
+        """Remembers a portal that just failed, so that the calls behind do not each find out."""
+        if isinstance(error, TransientHubSpotError):
+            self._troubles[portal.name] = (self._clock.monotonic() + TROUBLE_S, error)
+
+    def _check_troubled(self, name: str) -> None:
+        until, error = self._troubles.get(name, (float("-inf"), None))
+        if error is not None and self._clock.monotonic() < until:
+            raise type(error)(str(error), retry_after_s=error.retry_after_s)
 
     async def is_connected(self, workspace: Workspace) -> bool:
         """True if calls that waited for a person may be tried again."""
@@ -144,7 +162,7 @@ class Portals:
             TokenSet(access_token="none-yet", refresh_token=given, expires_at=long_ago),  # noqa: S106
         )
 
-    async def _opened(self, connection: Connection | None) -> Portal:
+    async def _opened(self, name: str, connection: Connection | None) -> Portal:
         settings = self._settings
         client = open_client(
             settings.hubspot_api_url,
@@ -160,6 +178,8 @@ class Portals:
             await client.aclose()
             if isinstance(err, PortalError) and connection is not None:
                 await self._park(connection.id, err)
+            if isinstance(err, TransientHubSpotError):
+                self._troubles[name] = (self._clock.monotonic() + TROUBLE_S, err)
             raise
         if connection is not None and connection.portal_id != account.portal_id:
             await asyncio.to_thread(self._connections.set_portal, connection.id, account.portal_id)
@@ -169,6 +189,7 @@ class Portals:
             self._clock.monotonic,
         )
         return Portal(
+            name=name,
             client=client,
             matcher=matcher,
             portal_id=account.portal_id,
