@@ -41,6 +41,7 @@ class TargetSettings(BaseModel):
     activity_type: Literal["note", "call"] = "note"
     default_region: str = "US"
     ambiguous_contact: Literal["oldest", "recent", "skip"] = "oldest"
+    missing_contact: Literal["skip", "create"] = "skip"
     include_transcript: bool = False
     requests_per_10_seconds: int = Field(100, ge=1, le=1000)
     searches_per_second: int = Field(4, ge=1, le=50)

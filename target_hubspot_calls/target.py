@@ -173,6 +173,15 @@ class TargetHubspotCalls(Target):
             " first, the one created last, or none.",
         ),
         th.Property(
+            "missing_contact",
+            th.StringType,
+            default="skip",
+            allowed_values=["skip", "create"],
+            title="Missing contact",
+            description="What to do when no contact has the number: skip the call with a reason, or"
+            " create the contact.",
+        ),
+        th.Property(
             "include_transcript",
             th.BooleanType,
             default=False,

@@ -31,6 +31,7 @@ from target_hubspot_calls.errors import (
     InvalidCallRecord,
     PortalError,
     Reason,
+    Rejected,
 )
 from target_hubspot_calls.outcome import Outcome, outcome_of_error
 from target_hubspot_calls.settings import TargetSettings
@@ -315,9 +316,37 @@ class Delivery:
         held = [draft for draft in drafts if draft.call_id in ours]
         if not held:
             return
-        action = write.create if intent == "create" else write.update
-        results: Results = await action(portal, held)
-        await settle(results)
+        if intent == "update":
+            await settle(await write.update(portal, held))
+            return
+        results = await write.create(portal, held)
+        gone = await self._whose_contact_has_gone(portal, held, results)
+        await settle({k: v for k, v in results.items() if k not in gone})
+        if gone:
+            await self._match_again(portal, gone, settle)
+
+    async def _whose_contact_has_gone(
+        self, portal: Portal, drafts: Sequence[Draft], results: Results
+    ) -> dict[str, Draft]:
+        """The refused drafts whose contact was deleted or merged since it was matched."""
+        refused = {d.call_id: d for d in drafts if isinstance(results.get(d.call_id), Rejected)}
+        if not refused:
+            return {}
+        try:
+            contacts = await portal.client.read_contacts(
+                ids={draft.contact_id for draft in refused.values() if draft.contact_id}
+            )
+        except HubSpotError:
+            return {}
+        existing = {contact.id for contact in contacts}
+        return {k: d for k, d in refused.items() if d.contact_id not in existing}
+
+    async def _match_again(self, portal: Portal, gone: Mapping[str, Draft], settle: Settle) -> None:
+        claims = [draft.claim for draft in gone.values()]
+        await portal.matcher.forget(claim.call for claim in claims)
+        drafts = await self._matched(portal, claims, settle)
+        if drafts:
+            await settle(await write.create(portal, drafts))
 
     async def _settle(
         self,

@@ -15,6 +15,7 @@ from typing import Protocol
 from target_hubspot_calls.call import Call
 from target_hubspot_calls.errors import (
     AmbiguousContact,
+    CallOutcomeError,
     ContactNotFound,
     SkipCall,
 )
@@ -48,6 +49,18 @@ class ContactDirectory(Protocol):
         """The contacts that exist, by id or by e-mail."""
 
 
+class ContactMaker(Protocol):
+    """What matching asks for where missing contacts are to be created."""
+
+    async def make(
+        self, callers: Mapping[PhoneNumber, Call]
+    ) -> dict[PhoneNumber, str | CallOutcomeError]:
+        """For each number without a contact, the id of its new contact or why there is none."""
+
+    async def forget(self, number: PhoneNumber) -> None:
+        """Forgets the contact of a number, as it has gone."""
+
+
 @dataclass(frozen=True)
 class MatchRules:
     """The settings that decide: region of numbers without country code, and who wins."""
@@ -60,34 +73,43 @@ class Matcher:
     """Finds contacts for calls of one portal and remembers its answers for a while."""
 
     def __init__(
-        self, directory: ContactDirectory, rules: MatchRules, monotonic: Callable[[], float]
+        self,
+        directory: ContactDirectory,
+        rules: MatchRules,
+        monotonic: Callable[[], float],
+        maker: ContactMaker | None = None,
     ) -> None:
         self._directory = directory
+        self._maker = maker
         self._rules = rules
         self._monotonic = monotonic
         self._asking = asyncio.Lock()
         self._known: dict[PhoneNumber, tuple[float, tuple[Contact, ...]]] = {}
 
-    async def match(self, calls: Sequence[Call]) -> dict[str, Match | SkipCall]:
+    async def match(self, calls: Sequence[Call]) -> dict[str, Match | CallOutcomeError]:
         """By call id, the contact of each call or why it has none.
 
-        Ways in, in order: the contact id the call names, its number, its e-mail address. Raises
-        HubSpotError when HubSpot cannot be asked.
+        Ways in, in order: the contact id the call names, its number, its e-mail address; last, a
+        new contact, where a maker was given. Raises HubSpotError when HubSpot cannot be asked.
         """
-        matches: dict[str, Match | SkipCall] = {}
+        matches: dict[str, Match | CallOutcomeError] = {}
         matches |= await self._by_contact_id(calls)
         matches |= await self._by_number([call for call in calls if call.id not in matches])
         unmatched = [call for call in calls if not isinstance(matches[call.id], Match)]
-        return matches | await self._by_email(unmatched)
+        matches |= await self._by_email(unmatched)
+        missing = [call for call in calls if isinstance(matches[call.id], ContactNotFound)]
+        return matches | await self._by_making(missing)
 
-    def forget(self, numbers: Iterable[str | None]) -> None:
-        """Forgets what is known of these written numbers, as their contact has gone."""
-        for written in numbers:
-            number = self._parsed(written)
+    async def forget(self, calls: Iterable[Call]) -> None:
+        """Forgets the contacts of these calls' numbers, as they have gone from HubSpot."""
+        for call in calls:
+            number = self._parsed(call.customer_number)
             if isinstance(number, PhoneNumber):
                 self._known.pop(number, None)
+                if self._maker is not None:
+                    await self._maker.forget(number)
 
-    async def _by_contact_id(self, calls: Sequence[Call]) -> dict[str, Match | SkipCall]:
+    async def _by_contact_id(self, calls: Sequence[Call]) -> dict[str, Match]:
         hints = {
             call.id: call.hubspot_contact_id
             for call in calls
@@ -113,7 +135,7 @@ class Matcher:
             for call_id, number in numbers.items()
         }
 
-    async def _by_email(self, calls: Sequence[Call]) -> dict[str, Match | SkipCall]:
+    async def _by_email(self, calls: Sequence[Call]) -> dict[str, Match]:
         addresses = {
             call.id: call.customer_email.strip().lower()
             for call in calls
@@ -127,6 +149,23 @@ class Matcher:
             call_id: Match(by_email[address].id, "e-mail address")
             for call_id, address in addresses.items()
             if address in by_email
+        }
+
+    async def _by_making(self, calls: Sequence[Call]) -> dict[str, Match | CallOutcomeError]:
+        if self._maker is None or not calls:
+            return {}
+        numbers = {
+            call.id: number
+            for call in calls
+            if isinstance(number := self._parsed(call.customer_number), PhoneNumber)
+        }
+        callers = {numbers[call.id]: call for call in calls if call.id in numbers}
+        made = await self._maker.make(callers)
+        return {
+            call_id: contact
+            if isinstance(contact := made[number], CallOutcomeError)
+            else Match(contact, "contact created for this number")
+            for call_id, number in numbers.items()
         }
 
     async def _look_up(self, numbers: set[PhoneNumber]) -> None:

@@ -16,6 +16,7 @@ from types import TracebackType
 from target_hubspot_calls.call import Workspace
 from target_hubspot_calls.clock import Clock
 from target_hubspot_calls.delivery.match import Matcher, MatchRules
+from target_hubspot_calls.delivery.new_contacts import ContactMaker
 from target_hubspot_calls.errors import (
     DailyLimit,
     HubSpotError,
@@ -30,9 +31,10 @@ from target_hubspot_calls.hubspot.auth import PortalAuth, StaticTokens, TokenSto
 from target_hubspot_calls.hubspot.client import HubSpotClient, open_client
 from target_hubspot_calls.hubspot.engagements import CALL_ID_PROPERTY, EngagementKind
 from target_hubspot_calls.hubspot.oauth import OAuthApp
-from target_hubspot_calls.hubspot.pace import Pace
+from target_hubspot_calls.hubspot.pace import Pace, PortalPaces
 from target_hubspot_calls.settings import TargetSettings
 from target_hubspot_calls.store.connections import Connection, Connections, ConnectionState
+from target_hubspot_calls.store.new_contacts import NewContacts
 from target_hubspot_calls.tokens import TokenSet
 
 logger = logging.getLogger(__name__)
@@ -63,13 +65,18 @@ class Portals:
         self,
         settings: TargetSettings,
         connections: Connections,
+        new_contacts: NewContacts,
         clock: Clock,
     ) -> None:
         self._settings = settings
         self._connections = connections
+        self._new_contacts = new_contacts
         self._clock = clock
         self._open: dict[str, Portal] = {}
         self._opening: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._paces = PortalPaces(
+            lambda: Pace(settings.requests_per_10_seconds, settings.searches_per_second)
+        )
         self._troubles: dict[str, tuple[float, TransientHubSpotError]] = {}
 
     async def __aenter__(self) -> Portals:
@@ -167,7 +174,7 @@ class Portals:
         client = open_client(
             settings.hubspot_api_url,
             auth=PortalAuth(self._tokens(connection), self._oauth_app(), now=self._clock.now),
-            pace=Pace(settings.requests_per_10_seconds, settings.searches_per_second),
+            pace=self._paces.of(connection.portal_id or name if connection else name),
             sleep=self._clock.sleep,
         )
         try:
@@ -187,6 +194,7 @@ class Portals:
             client,
             MatchRules(settings.default_region, settings.ambiguous_contact),
             self._clock.monotonic,
+            maker=self._contact_maker(client, account.portal_id),
         )
         return Portal(
             name=name,
@@ -197,6 +205,11 @@ class Portals:
             kind=kind,
             unique_call_ids=unique_call_ids,
         )
+
+    def _contact_maker(self, client: HubSpotClient, portal_id: int) -> ContactMaker | None:
+        if self._settings.missing_contact == "skip":
+            return None
+        return ContactMaker(client, self._new_contacts, portal_id, self._clock.now)
 
     def _tokens(self, connection: Connection | None) -> TokenStore:
         if connection is None:

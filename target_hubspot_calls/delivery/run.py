@@ -23,6 +23,7 @@ from target_hubspot_calls.store.connections import Connections, holds_tokens
 from target_hubspot_calls.store.database import open_database
 from target_hubspot_calls.store.ledger import Ledger
 from target_hubspot_calls.store.ledger_rows import SETTLED, Accepted
+from target_hubspot_calls.store.new_contacts import NewContacts
 from target_hubspot_calls.store.outbox import Outbox
 from target_hubspot_calls.store.vault import load_vault
 from target_hubspot_calls.sync_log.log import SyncLog, SyncLogError, drain
@@ -93,7 +94,9 @@ class Run:
 
     @asynccontextmanager
     async def _open_delivery(self) -> AsyncIterator[Delivery]:
-        async with Portals(self._settings, self._connections, self._clock) as portals:
+        async with Portals(
+            self._settings, self._connections, NewContacts(self._engine), self._clock
+        ) as portals:
             yield Delivery(
                 self._ledger,
                 portals,

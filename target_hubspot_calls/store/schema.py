@@ -156,6 +156,16 @@ calls = Table(
     Index(None, "user_id", "workspace_id", "state", "due_at"),
 )
 
+# Contacts we created or are about to, by E.164 number: HubSpot's search shows them only later.
+new_contacts = Table(
+    "new_contacts",
+    metadata,
+    Column("portal_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", Text, primary_key=True),
+    Column("contact_id", Text),
+    Column("intended_at", UtcDateTime, nullable=False),
+)
+
 # Sync log rows on their way to DuckDB; written in the transaction that changes the ledger.
 outbox = Table(
     "outbox",
