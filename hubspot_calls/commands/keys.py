@@ -1,0 +1,108 @@
+"""`hubspot-calls keys`: access keys for the receiver's API and pages.
+
+Knows the store's access keys; it must not know what they open.
+"""
+
+from __future__ import annotations
+
+import click
+
+from hubspot_calls.commands.options import json_option, owner_options, with_settings
+from hubspot_calls.output import Column, print_json, print_table, say
+from hubspot_calls.rooms import open_store
+from hubspot_calls.settings import Settings
+
+
+@click.group(short_help="Access keys for API and pages.")
+def keys() -> None:
+    """Access keys: who may see which workspace through API and pages.
+
+    \b
+    Examples:
+      hubspot-calls keys create --user ana --workspace acme
+      hubspot-calls keys list
+      hubspot-calls keys revoke KEY_ID
+    """
+
+
+@keys.command()
+@owner_options
+@json_option
+@with_settings
+def create(settings: Settings, /, user_id: str, workspace_id: str, as_json: bool) -> None:
+    """Make an access key; it is shown this once.
+
+    \b
+    Example, a request with it:
+      curl -H "Authorization: Bearer $KEY" http://127.0.0.1:8000/api/hubspot/status
+    """
+    with open_store(settings) as store:
+        access_key, text = store.keys.create(user_id, workspace_id)
+    if as_json:
+        print_json({"key_id": access_key.id, "key": text})
+        return
+    click.echo(f"key id  {access_key.id}")
+    click.echo(f"key     {text}")
+    say("The key is not shown again: only its digest is kept.")
+
+
+@keys.command("list")
+@json_option
+@with_settings
+def list_(settings: Settings, /, as_json: bool) -> None:
+    """Show the access keys by id and last four characters."""
+    with open_store(settings) as store:
+        found = store.keys.list()
+    if as_json:
+        print_json(
+            [
+                {
+                    "key_id": key.id,
+                    "user_id": key.user_id,
+                    "workspace_id": key.workspace_id,
+                    "hint": key.hint,
+                    "created_at": key.created_at,
+                    "revoked_at": key.revoked_at,
+                }
+                for key in found
+            ]
+        )
+        return
+    if not found:
+        say("No access key yet. Make one with: hubspot-calls keys create")
+        return
+    print_table(
+        [
+            Column("key id"),
+            Column("user"),
+            Column("workspace"),
+            Column("ends in"),
+            Column("state"),
+            Column("made"),
+        ],
+        [
+            (
+                key.id,
+                key.user_id,
+                key.workspace_id,
+                key.hint,
+                "revoked" if key.revoked_at else "active",
+                key.created_at,
+            )
+            for key in found
+        ],
+    )
+
+
+@keys.command()
+@click.argument("key_id")
+@json_option
+@with_settings
+def revoke(settings: Settings, /, key_id: str, as_json: bool) -> None:
+    """Make an access key worthless, at once and for good."""
+    with open_store(settings) as store:
+        store.keys.revoke(key_id)
+    if as_json:
+        print_json({"key_id": key_id, "revoked": True})
+        return
+    say(f"Key {key_id} is revoked.")

@@ -1,0 +1,58 @@
+"""Options that several subcommands share, and the door where settings come in.
+
+Knows click; it must not know any room.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+import click
+
+from hubspot_calls.log_setup import set_up_logging
+from hubspot_calls.settings import Settings, load_settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else."
+)
+
+
+def owner_options(command: Callable[P, R]) -> Callable[P, R]:
+    """Add --user and --workspace, which say whose thing it is; both are `default` by default."""
+    for decorate in (
+        click.option(
+            "--workspace",
+            "workspace_id",
+            metavar="W",
+            default="default",
+            show_default=True,
+            help="The workspace it belongs to.",
+        ),
+        click.option(
+            "--user",
+            "user_id",
+            metavar="U",
+            default="default",
+            show_default=True,
+            help="The user it belongs to.",
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:
+    """Read the settings when the command really runs, so that its --help never needs them."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        settings = load_settings()
+        set_up_logging(settings)
+        return command(settings, *args, **kwargs)
+
+    return run

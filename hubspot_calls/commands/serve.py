@@ -1,0 +1,98 @@
+"""`hubspot-calls serve`: the receiver and, beside it, the live sync.
+
+Knows how to start and end both together; what they do lives in their rooms.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import signal
+
+import click
+
+from call_stream.stream import open_writer
+from hubspot_calls.commands.options import with_settings
+from hubspot_calls.commands.webhooks import WEBHOOK_PATH
+from hubspot_calls.live_sync import LiveSync
+from hubspot_calls.output import say
+from hubspot_calls.rooms import Store, open_store
+from hubspot_calls.settings import Settings
+from hubspot_calls.signals import on_signals
+from receiver.app import create_app
+from receiver.server import CannotListen, build_server
+from receiver.settings import ReceiverSettings
+
+logger = logging.getLogger("hubspot-calls")
+
+
+@click.command(short_help="Receive calls and send them to HubSpot live.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8000,
+    show_default=True,
+    help="Port to listen on; 0 takes a free one and says which.",
+)
+@click.option("--no-sync", is_flag=True, help="Only receive; calls wait until they are synced.")
+@with_settings
+def serve(settings: Settings, /, host: str, port: int, no_sync: bool) -> int:
+    """Receive VAPI's reports and send the calls to HubSpot as they arrive.
+
+    \b
+    Examples:
+      hubspot-calls serve
+      hubspot-calls serve --host 0.0.0.0 --port 8080
+      hubspot-calls serve --no-sync        (and `hubspot-calls sync` now and then)
+    """
+    with open_store(settings) as store:
+        stream = open_writer(settings.stream_url)
+        try:
+            app = create_app(ReceiverSettings(), stream=stream, webhooks=store.webhooks)
+            server = build_server(
+                app,
+                host,
+                port,
+                on_listening=functools.partial(_announce, settings, store, live=not no_sync),
+            )
+
+            def end() -> None:
+                server.should_exit = True
+
+            with on_signals(end) as seen:
+                live = LiveSync(settings)
+                if not no_sync:
+                    live.start()
+                try:
+                    server.run()
+                finally:
+                    live.stop()
+        except CannotListen as err:
+            sentence = str(err).rstrip(".")
+            raise click.ClickException(f"{sentence}; choose another with --host, --port") from err
+        finally:
+            stream.close()
+    logger.info("stopped")
+    return 128 + signal.SIGINT if signal.SIGINT in seen else 0
+
+
+def _announce(settings: Settings, store: Store, url: str, *, live: bool) -> None:
+    """Say where it listens, where the data lies, and what is still to be done."""
+    lines = [
+        f"Receiver   {url}{WEBHOOK_PATH}ID, from outside {settings.public_url}{WEBHOOK_PATH}ID",
+        f"Data       {settings.data_dir}",
+        f"Live sync  {'on' if live else 'off; calls are stored and wait for hubspot-calls sync'}",
+    ]
+    if not any(webhook.disabled_at is None for webhook in store.webhooks.list()):
+        lines.append("Next       make a webhook: hubspot-calls webhooks create")
+    if settings.service_key is None and not store.connections.list():
+        lines.append(
+            "Next       connect HubSpot:"
+            " hubspot-calls connections add --service-key-stdin < key.txt"
+        )
+    for line in lines:
+        if settings.log_format == "json":
+            logger.info("%s", " ".join(line.split()))
+        else:
+            say(line)

@@ -1,0 +1,104 @@
+"""How the command speaks: data on stdout, notices on stderr, one JSON document when asked.
+
+Knows terminals and widths; it must not know what the rows mean.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+WIDE = 120
+_PIPED_WIDTH = 10_000
+
+
+@dataclass(frozen=True)
+class Column:
+    """A table's column; a `fold` one wraps, the others are kept whole while there is room."""
+
+    title: str
+    fold: bool = False
+    style: str = ""
+
+
+def to_json(document: object) -> str:
+    """The document as indented JSON; datetimes as ISO 8601 with a Z."""
+    return json.dumps(document, indent=2, ensure_ascii=False, default=_to_plain)
+
+
+def print_json(document: object) -> None:
+    """Write the one document that `--json` promises to stdout."""
+    click.echo(to_json(document))
+
+
+def say(text: str) -> None:
+    """Write a notice for people to stderr, so that stdout holds data only."""
+    click.echo(text, err=True)
+
+
+def stdout_console() -> Console:
+    """A console for tables: as wide as the terminal, or as wide as the rows when piped."""
+    if sys.stdout.isatty():
+        return Console(highlight=False)
+    return Console(highlight=False, color_system=None, width=_PIPED_WIDTH)
+
+
+def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows under their titles; without colour or padding when piped."""
+    console = stdout_console()
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(
+            column.title,
+            style=column.style,
+            no_wrap=not column.fold,
+            overflow="fold" if column.fold else "ellipsis",
+        )
+    for row in rows:
+        table.add_row(*(_to_cell(value) for value in row))
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        click.echo(line.rstrip())
+
+
+def is_wide() -> bool:
+    """True if a table may spend columns freely: a broad terminal, or a pipe."""
+    return not sys.stdout.isatty() or stdout_console().width >= WIDE
+
+
+def to_local_time(moment: datetime | None) -> str:
+    """The moment in the reader's zone, to the second; a dash for none."""
+    if moment is None:
+        return "-"
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return aware.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _to_cell(value: object) -> Text:
+    if value is None or value == "":
+        return Text("-")
+    if isinstance(value, Text):
+        return value
+    return Text(to_local_time(value) if isinstance(value, datetime) else str(value))
+
+
+def _to_plain(value: Any) -> object:
+    if isinstance(value, datetime):
+        aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+        return aware.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, set | tuple):
+        return list(value)
+    return str(value)

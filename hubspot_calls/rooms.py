@@ -1,0 +1,96 @@
+"""Opens the rooms that the settings describe: operational store, sync log, call stream.
+
+Knows how settings become constructor arguments; heavy rooms are imported when opened, so that
+`--help` and shell completion stay quick. It must not know any subcommand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hubspot_calls.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from target_hubspot_calls.store.connections import Connections
+    from target_hubspot_calls.store.keys import AccessKeys
+    from target_hubspot_calls.store.ledger import Ledger
+    from target_hubspot_calls.store.outbox import Outbox
+    from target_hubspot_calls.store.webhooks import Webhooks
+    from target_hubspot_calls.sync_log.log import SyncLog
+
+
+@dataclass(frozen=True)
+class Store:
+    """The operational store, opened; each property is one of its doors."""
+
+    settings: Settings
+    engine: Engine
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """Who may report calls, and for whom."""
+        from target_hubspot_calls.store.webhooks import Webhooks
+
+        return Webhooks(self.engine)
+
+    @property
+    def keys(self) -> AccessKeys:
+        """Access keys for API and pages."""
+        from target_hubspot_calls.store.keys import AccessKeys
+
+        return AccessKeys(self.engine)
+
+    @property
+    def outbox(self) -> Outbox:
+        """Outcomes on their way to the sync log."""
+        from target_hubspot_calls.store.outbox import Outbox
+
+        return Outbox(self.engine)
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where each call stands."""
+        from target_hubspot_calls.store.ledger import Ledger
+
+        return Ledger(self.engine)
+
+    @property
+    def connections(self) -> Connections:
+        """Connected portals. Raises SettingsError or WrongEncryptionKey."""
+        from target_hubspot_calls.store.connections import Connections, holds_tokens
+        from target_hubspot_calls.store.vault import load_vault
+
+        vault = load_vault(
+            self.settings.encryption_key_list,
+            self.settings.key_file,
+            create=not holds_tokens(self.engine),
+        )
+        return Connections(self.engine, vault)
+
+
+@contextmanager
+def open_store(settings: Settings) -> Iterator[Store]:
+    """The operational store, made with its data directory (0700) where missing.
+
+    Raises StoreUnavailable.
+    """
+    from target_hubspot_calls.store.database import open_database
+
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    engine = open_database(settings.database_url.get_secret_value())
+    try:
+        yield Store(settings, engine)
+    finally:
+        engine.dispose()
+
+
+def open_sync_log(settings: Settings, *, wait_s: float = 5.0) -> SyncLog:
+    """The sync log; the DuckDB file is opened only when asked something."""
+    from target_hubspot_calls.sync_log.log import SyncLog
+
+    return SyncLog(settings.sync_log, wait_s=wait_s)

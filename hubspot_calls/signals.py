@@ -1,0 +1,35 @@
+"""SIGINT and SIGTERM as a request to end in order.
+
+Knows signals; what ending means is the caller's business.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+@contextmanager
+def on_signals(stop: Callable[[], None]) -> Iterator[list[int]]:
+    """Call `stop` on SIGINT and SIGTERM; lends the list of the signals that came.
+
+    Outside the main thread nothing is installed: signals go to the main thread anyway.
+    """
+    seen: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield seen
+        return
+
+    def handle(signum: int, _frame: FrameType | None) -> None:
+        seen.append(signum)
+        stop()
+
+    earlier = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield seen
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)

@@ -1,0 +1,105 @@
+"""Where the last sync of a data directory stopped, and who may move that mark.
+
+Knows files and locks; what a Singer state says inside is the tap's business.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from target_hubspot_calls.errors import CallSyncError
+
+STATE_FILE = "sync_state.json"
+LOCK_FILE = "sync.lock"
+
+
+class SyncRunning(CallSyncError):
+    """Another process syncs this data directory already."""
+
+
+class UnreadableState(CallSyncError):
+    """The state file is damaged or cannot be read or written."""
+
+
+class StateFile:
+    """The newest Singer state of a data directory; it is replaced whole or not at all."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.path = data_dir / STATE_FILE
+
+    def save(self, line: str) -> None:
+        """Keep this STATE value, on disk before this returns. Raises UnreadableState."""
+        try:
+            if not isinstance(json.loads(line), dict):
+                raise ValueError("not an object")
+        except ValueError as err:
+            raise UnreadableState(
+                "the target wrote a line that is no Singer state; nothing was kept of it"
+            ) from err
+        try:
+            self._replace(line)
+        except OSError as err:
+            raise UnreadableState(
+                f"{self.path} cannot be written ({err.strerror}); check space and rights"
+            ) from err
+
+    def check(self) -> bool:
+        """True if there is a state to go on from. Raises UnreadableState when it is damaged."""
+        try:
+            if not isinstance(json.loads(self.path.read_text("utf-8")), dict):
+                raise ValueError("not an object")
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError) as err:
+            raise UnreadableState(
+                f"{self.path} is damaged; delete it to read all stored calls again"
+                " (no call gets a second note)"
+            ) from err
+        return True
+
+    def _replace(self, line: str) -> None:
+        handle, name = tempfile.mkstemp(prefix=f".{STATE_FILE}.", dir=self.path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(self.path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        directory = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+@contextmanager
+def sole_sync(data_dir: Path, owner: str) -> Iterator[None]:
+    """Hold the right to sync this data directory, released by the system if we die.
+
+    Raises SyncRunning, naming the command and process that hold it.
+    """
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle = os.open(data_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            holder = os.pread(handle, 200, 0).decode("utf-8", "replace") or "another process"
+            raise SyncRunning(
+                f"{holder} already syncs {data_dir}; calls are sent by it,"
+                " so wait for it or stop it first"
+            ) from err
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"`{owner}` (process {os.getpid()})".encode(), 0)
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,93 @@
+"""The live sync: what died is started again, with growing waits."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+import pytest
+
+from hubspot_calls import live_sync
+from hubspot_calls.live_sync import LiveSync
+from hubspot_calls.pipeline import RunEnd
+from hubspot_calls.settings import Settings, settings_from
+from hubspot_calls.sync_state import sole_sync
+
+
+class DyingRun:
+    """A run that dies at once until it has done so `deaths` times, then holds."""
+
+    def __init__(self, deaths: list[int], holds: threading.Event) -> None:
+        self._deaths = deaths
+        self._holds = holds
+        self._stop = threading.Event()
+
+    def run(self) -> RunEnd:
+        if self._deaths[0] > 0:
+            self._deaths[0] -= 1
+            return RunEnd(fault="target-hubspot-calls was ended by signal 9", stopped=False)
+        self._holds.set()
+        self._stop.wait(10)
+        return RunEnd(fault=None, stopped=True)
+
+    def stop(self) -> None:
+        self._stop.set()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return settings_from({"HUBSPOT_CALLS_DATA_DIR": str(tmp_path)})
+
+
+def test_a_run_that_dies_is_started_again_and_the_reason_is_logged(
+    settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_sync, "FIRST_WAIT_S", 0.01)
+    deaths, holds = [3], threading.Event()
+    live = LiveSync(settings, make_run=lambda: DyingRun(deaths, holds))
+
+    with caplog.at_level(logging.WARNING):
+        live.start()
+        held = holds.wait(10)
+        live.stop()
+
+    assert held
+    assert [record.getMessage() for record in caplog.records] == [
+        "live sync ended: target-hubspot-calls was ended by signal 9;"
+        f" it starts again in {wait_s:g} s"
+        for wait_s in (0.01, 0.02, 0.04)
+    ]
+
+
+def test_stopping_ends_a_run_that_holds(settings: Settings) -> None:
+    holds = threading.Event()
+    live = LiveSync(settings, make_run=lambda: DyingRun([0], holds))
+    live.start()
+    assert holds.wait(10)
+
+    live.stop()
+
+    with sole_sync(settings.data_dir, "the next"):
+        pass
+
+
+def test_stopping_one_that_never_started_is_fine(settings: Settings) -> None:
+    LiveSync(settings).stop()
+
+
+def test_it_waits_for_a_sync_that_holds_the_data_directory(
+    settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_sync, "FIRST_WAIT_S", 0.01)
+    holds = threading.Event()
+    live = LiveSync(settings, make_run=lambda: DyingRun([0], holds))
+
+    with caplog.at_level(logging.WARNING), sole_sync(settings.data_dir, "hubspot-calls sync"):
+        live.start()
+        started_beside_it = holds.wait(0.3)
+    started_after_it = holds.wait(10)
+    live.stop()
+
+    assert (started_beside_it, started_after_it) == (False, True)
+    assert "`hubspot-calls sync` (process" in caplog.text

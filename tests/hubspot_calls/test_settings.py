@@ -1,0 +1,169 @@
+"""Settings: read once, derived from the data directory, refused with every fault."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hubspot_calls.settings import load_settings, settings_from, variable_names
+from tap_vapi.tap import TapVapi
+from target_hubspot_calls.errors import SettingsError
+from target_hubspot_calls.settings import TargetSettings, read_settings
+
+
+def faults_of(variables: dict[str, str]) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        settings_from(variables)
+    return caught.value.faults
+
+
+def test_everything_on_disk_is_derived_from_the_data_directory(tmp_path: Path) -> None:
+    settings = settings_from({"HUBSPOT_CALLS_DATA_DIR": str(tmp_path)})
+
+    assert settings.stream_url == f"file:{tmp_path}/stream"
+    assert settings.database_url.get_secret_value() == f"sqlite:///{tmp_path}/store.db"
+    assert settings.sync_log == tmp_path / "sync_log.duckdb"
+    assert settings.key_file == tmp_path / "secret.key"
+
+
+def test_tap_target_and_command_mean_the_same_files_by_one_data_directory(tmp_path: Path) -> None:
+    settings = settings_from({"HUBSPOT_CALLS_DATA_DIR": str(tmp_path)})
+
+    alone = read_settings({"data_dir": str(tmp_path)}, ignored=frozenset())
+
+    assert alone.store_url == settings.database_url.get_secret_value()
+    assert alone.sync_log_path == settings.sync_log
+    assert alone.key_file == settings.key_file
+
+
+def test_a_relative_data_directory_is_made_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    settings = settings_from({"HUBSPOT_CALLS_DATA_DIR": "data"})
+
+    assert settings.data_dir == tmp_path / "data"
+
+
+def test_all_faults_are_listed_at_once() -> None:
+    faults = faults_of(
+        {
+            "HUBSPOT_CALLS_STREAM_URL": "carrier-pigeon:1",
+            "HUBSPOT_CALLS_SEARCHES_PER_SECOND": "0",
+            "HUBSPOT_CALLS_DATADIR": "x",
+            "HUBSPOT_CLIENT_ID": "app",
+        }
+    )
+
+    assert faults == [
+        "HUBSPOT_CALLS_DATADIR is no setting; did you mean HUBSPOT_CALLS_DATA_DIR?",
+        "HUBSPOT_CLIENT_ID and HUBSPOT_CLIENT_SECRET must be set both, or neither",
+        "HUBSPOT_CALLS_STREAM_URL must begin with file: or nats://",
+        "HUBSPOT_CALLS_SEARCHES_PER_SECOND must be greater than 0",
+    ]
+
+
+@pytest.mark.parametrize("name", ["HUBSPOT_API_URL", "HUBSPOT_APP_URL", "VAPI_API_URL"])
+def test_an_address_that_takes_tokens_must_be_https(name: str) -> None:
+    assert faults_of({name: "http://example.com"}) == [
+        f"{name} must begin with https:// unless it is on this machine (loopback)"
+    ]
+
+
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:8001", "http://localhost:9", "http://[::1]:9", "https://a.test"]
+)
+def test_loopback_and_https_addresses_are_taken(address: str) -> None:
+    assert settings_from({"HUBSPOT_API_URL": address}).hubspot_api_url == address
+
+
+def test_an_empty_value_counts_as_not_set() -> None:
+    assert settings_from({"HUBSPOT_SERVICE_KEY": ""}).service_key is None
+
+
+def test_a_fault_never_prints_the_value() -> None:
+    faults = faults_of({"HUBSPOT_CALLS_DATABASE_URL": "mysql://u:hunter2@db/x"})
+
+    assert "hunter2" not in repr(faults)
+
+
+def test_secrets_do_not_show_in_the_settings_text() -> None:
+    settings = settings_from(
+        {
+            "HUBSPOT_SERVICE_KEY": "pat-hidden",
+            "HUBSPOT_CALLS_ENCRYPTION_KEYS": "key-hidden",
+            "HUBSPOT_CALLS_DATABASE_URL": "postgresql://u:pw-hidden@db/x",
+            "VAPI_API_KEY": "vapi-hidden",
+        }
+    )
+
+    assert "hidden" not in repr(settings)
+
+
+def test_the_environment_wins_over_the_env_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text(
+        "HUBSPOT_CALLS_PUBLIC_URL=https://file.example\nHUBSPOT_CALLS_LOG_LEVEL=debug\n"
+    )
+    monkeypatch.setenv("HUBSPOT_CALLS_PUBLIC_URL", "https://environment.example")
+
+    settings = load_settings(tmp_path)
+
+    assert settings.public_url == "https://environment.example"
+    assert settings.log_level == "debug"
+
+
+def test_an_unknown_name_in_the_env_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("HUBSPOT_CALLS_SYNCLOG=x\nOTHER_PROGRAM=1\n")
+
+    with pytest.raises(SettingsError, match="did you mean HUBSPOT_CALLS_SYNC_LOG"):
+        load_settings(tmp_path)
+
+
+def test_the_tap_takes_the_config_it_is_given(tmp_path: Path) -> None:
+    settings = settings_from({"HUBSPOT_CALLS_DATA_DIR": str(tmp_path)})
+
+    config = settings.tap_config(follow=True)
+
+    assert set(config) <= set(TapVapi.config_jsonschema["properties"])
+    assert config["follow"] is True
+
+
+def test_the_target_takes_the_config_it_is_given(tmp_path: Path) -> None:
+    settings = settings_from(
+        {
+            "HUBSPOT_CALLS_DATA_DIR": str(tmp_path),
+            "HUBSPOT_SERVICE_KEY": "pat-na1-invented",
+            "HUBSPOT_CALLS_ACTIVITY_TYPE": "call",
+            "HUBSPOT_CALLS_BATCH_WAIT_S": "0.5",
+        }
+    )
+
+    taken = read_settings(settings.target_config(), ignored=frozenset())
+
+    assert taken.activity_type == "call"
+    assert taken.batch_wait_s == 0.5
+    assert taken.secret("service_key") == "pat-na1-invented"
+
+
+def test_every_setting_of_the_target_that_has_a_variable_reaches_it(tmp_path: Path) -> None:
+    settings = settings_from({"HUBSPOT_CALLS_DATA_DIR": str(tmp_path)})
+    ours = set(type(settings).model_fields)
+
+    passed = {name for name in TargetSettings.model_fields if name in ours}
+
+    from hubspot_calls.settings import _TARGET_SETTINGS
+
+    assert passed == {"data_dir", *_TARGET_SETTINGS}
+
+
+def test_the_example_file_names_every_variable() -> None:
+    example = Path(__file__).parents[2] / ".env.example"
+
+    named = re.findall(r"^#?([A-Z0-9_]+)=", example.read_text(), re.MULTILINE)
+
+    assert sorted(named) == sorted(variable_names())

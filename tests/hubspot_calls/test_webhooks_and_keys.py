@@ -1,0 +1,157 @@
+"""`webhooks` and `keys`: what is shown once, and what never again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from hubspot_calls.rooms import open_store
+from hubspot_calls.settings import Settings
+
+HubSpotCalls = Callable[..., Any]
+
+
+def test_a_created_webhook_is_printed_as_the_contract_says(hubspot_calls: HubSpotCalls) -> None:
+    ended = hubspot_calls("webhooks", "create", "--json")
+
+    made = json.loads(ended.out)
+    assert ended.code == 0
+    assert list(made) == ["webhook_id", "url", "auth", "secret"]
+    assert made["url"] == f"http://127.0.0.1:8000/api/webhooks/{made['webhook_id']}"
+    assert made["auth"] == "secret"
+
+
+def test_the_printed_secret_opens_the_webhook_of_that_user(
+    hubspot_calls: HubSpotCalls, settings: Settings
+) -> None:
+    made = json.loads(
+        hubspot_calls(*("webhooks", "create", "--user", "ana", "--workspace", "acme", "--json")).out
+    )
+
+    with open_store(settings) as store:
+        webhook = store.webhooks.get(made["webhook_id"])
+
+    assert webhook is not None
+    assert (webhook.user_id, webhook.workspace_id) == ("ana", "acme")
+    assert webhook.accepts(made["secret"].encode())
+
+
+@pytest.mark.parametrize(
+    ("auth", "server"),
+    [
+        ("secret", {"headers": {"X-Vapi-Secret": "SECRET"}}),
+        ("bearer", {"credentialId": "<id of the bearer credential>"}),
+    ],
+    ids=["secret", "bearer"],
+)
+def test_people_get_the_vapi_settings_to_paste(
+    hubspot_calls: HubSpotCalls, auth: str, server: dict[str, object]
+) -> None:
+    out = hubspot_calls("webhooks", "create", "--auth", auth).out
+
+    shown = dict(line.split(None, 1) for line in out.splitlines()[:4] if " " in line)
+    pasted = json.loads(out[out.index("{\n") :])
+    assert pasted == {
+        "serverMessages": ["end-of-call-report"],
+        "server": {
+            "url": shown["URL"] if "http" in shown["URL"] else pasted["server"]["url"],
+            **json.loads(json.dumps(server).replace("SECRET", shown["secret"])),
+            "backoffPlan": {"type": "exponential", "maxRetries": 5, "baseDelaySeconds": 2},
+        },
+    }
+
+
+def test_the_list_shows_no_secret(hubspot_calls: HubSpotCalls) -> None:
+    made = json.loads(hubspot_calls("webhooks", "create", "--json").out)
+
+    table = hubspot_calls("webhooks", "list").out
+    listed = hubspot_calls("webhooks", "list", "--json").out
+
+    assert made["webhook_id"] in table
+    assert json.loads(listed)[0]["webhook_id"] == made["webhook_id"]
+    assert made["secret"] not in table + listed
+
+
+def test_rotating_prints_a_new_secret_and_keeps_the_old_for_a_while(
+    hubspot_calls: HubSpotCalls, settings: Settings
+) -> None:
+    made = json.loads(hubspot_calls("webhooks", "create", "--json").out)
+
+    turned = json.loads(hubspot_calls("webhooks", "rotate", made["webhook_id"], "--json").out)
+
+    with open_store(settings) as store:
+        webhook = store.webhooks.get(made["webhook_id"])
+    assert webhook is not None
+    assert turned["secret"] != made["secret"]
+    assert webhook.accepts(made["secret"].encode())
+    assert webhook.accepts(turned["secret"].encode())
+
+
+def test_a_leaked_secret_can_be_ended_at_once(
+    hubspot_calls: HubSpotCalls, settings: Settings
+) -> None:
+    made = json.loads(hubspot_calls("webhooks", "create", "--json").out)
+
+    hubspot_calls("webhooks", "rotate", made["webhook_id"], "--keep-old", "0")
+
+    with open_store(settings) as store:
+        webhook = store.webhooks.get(made["webhook_id"])
+    assert webhook is not None
+    assert not webhook.accepts(made["secret"].encode())
+
+
+def test_a_disabled_webhook_is_listed_as_such(hubspot_calls: HubSpotCalls) -> None:
+    made = json.loads(hubspot_calls("webhooks", "create", "--json").out)
+
+    ended = hubspot_calls("webhooks", "disable", made["webhook_id"], "--json")
+
+    assert json.loads(ended.out) == {"webhook_id": made["webhook_id"], "disabled": True}
+    assert " disabled " in hubspot_calls("webhooks", "list").out
+
+
+@pytest.mark.parametrize("action", ["rotate", "disable"])
+def test_an_unknown_webhook_is_named(hubspot_calls: HubSpotCalls, action: str) -> None:
+    ended = hubspot_calls("webhooks", action, "nobody")
+
+    assert ended.code == 1
+    assert ended.err.startswith("hubspot-calls: There is no webhook nobody")
+
+
+def test_a_created_key_is_printed_once_and_works(
+    hubspot_calls: HubSpotCalls, settings: Settings
+) -> None:
+    made = json.loads(
+        hubspot_calls("keys", "create", "--user", "ana", "--workspace", "acme", "--json").out
+    )
+
+    with open_store(settings) as store:
+        owner = store.keys.authenticate(made["key"])
+
+    assert list(made) == ["key_id", "key"]
+    assert owner is not None
+    assert (owner.id, owner.user_id, owner.workspace_id) == (made["key_id"], "ana", "acme")
+    assert made["key"] not in hubspot_calls("keys", "list").out
+    assert made["key"] not in hubspot_calls("keys", "list", "--json").out
+
+
+def test_a_revoked_key_opens_nothing(hubspot_calls: HubSpotCalls, settings: Settings) -> None:
+    made = json.loads(hubspot_calls("keys", "create", "--json").out)
+
+    ended = hubspot_calls("keys", "revoke", made["key_id"])
+
+    with open_store(settings) as store:
+        assert store.keys.authenticate(made["key"]) is None
+    assert ended.code == 0
+
+
+def test_empty_lists_say_what_to_do_and_print_no_data(hubspot_calls: HubSpotCalls) -> None:
+    for what in ("webhooks", "keys", "connections"):
+        people = hubspot_calls(what, "list")
+        scripts = hubspot_calls(what, "list", "--json")
+
+        assert people.out == ""
+        assert f"hubspot-calls {what} " in people.err
+        assert json.loads(scripts.out) == []
