@@ -49,7 +49,8 @@ constraints: setup ## newest versions that fit, with hashes and without any addr
 	@touch $@
 
 meltano-demo: setup .venv-meltano/ready ## meltano run tap-vapi target-hubspot-calls, against the simulator
-	@$(BIN)/hubspot-calls demo --once --sync-command '$(MELTANO) run --force tap-vapi target-hubspot-calls'
+	@MELTANO_DATABASE_URI=sqlite:///hubspot-calls-demo/meltano.db \
+	  $(BIN)/hubspot-calls demo --once --sync-command '$(MELTANO) run --force tap-vapi target-hubspot-calls'
 
 bench: setup ## what we claim about speed, measured
 	$(BIN)/python benchmarks/requests_per_thousand.py

@@ -32,8 +32,12 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def singer_log_environment(level: str) -> dict[str, str]:
-    """Variables that make a Singer plugin log JSON lines from this level on."""
-    return {"SINGER_SDK_LOG_CONFIG": str(_LOG_CONFIG), "LOGLEVEL": level.upper()}
+    """Variables that make a Singer plugin log JSON lines, from INFO on whatever we show of them.
+
+    The target says its counts at INFO.
+    """
+    level = "DEBUG" if level == "debug" else "INFO"
+    return {"SINGER_SDK_LOG_CONFIG": str(_LOG_CONFIG), "LOGLEVEL": level}
 
 
 class ChildProcess:

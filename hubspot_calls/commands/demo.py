@@ -44,8 +44,16 @@ _NOTES_PAGE = "notes.html"
     show_default=True,
     help="Where the demo keeps its data; made anew each time.",
 )
+@click.option(
+    "--sync-command",
+    metavar="COMMAND",
+    help="Sync by this command instead, e.g. 'meltano run tap-vapi target-hubspot-calls'; it finds"
+    " the settings of tap and target in its environment.",
+)
 @json_option
-def demo(calls: int | None, once: bool, data_dir: Path, as_json: bool) -> int:
+def demo(
+    calls: int | None, once: bool, data_dir: Path, sync_command: str | None, as_json: bool
+) -> int:
     """See calls become HubSpot notes on this machine, without any account.
 
     Starts a pretend HubSpot portal with contacts and the receiver, posts VAPI reports over HTTP,
@@ -67,7 +75,7 @@ def demo(calls: int | None, once: bool, data_dir: Path, as_json: bool) -> int:
             set_stage(folder, samples.directory / "contacts.json") as stage,
         ):
             say(f"HubSpot simulator with {stage.portal.contacts} contacts at {stage.portal.url}")
-            result = Show(stage, samples, tell=say).run(calls)
+            result = Show(stage, samples, tell=say, sync_command=sync_command).run(calls)
             _save_notes(stage.portal, folder)
             _print_result(result, folder, as_json=as_json)
             if once or result.differences:

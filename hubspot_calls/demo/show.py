@@ -11,6 +11,7 @@ from typing import Any
 
 from hubspot_calls.demo.check import Seen, find_differences, find_strays
 from hubspot_calls.demo.notes_page import full_name
+from hubspot_calls.demo.other_sync import run_command
 from hubspot_calls.demo.post import post_reports
 from hubspot_calls.demo.samples import Report, Samples, generate_reports
 from hubspot_calls.demo.stage import Stage
@@ -49,9 +50,12 @@ class Result:
 class Show:
     """The two rounds of the demo on one stage."""
 
-    def __init__(self, stage: Stage, samples: Samples, *, tell: Tell) -> None:
+    def __init__(
+        self, stage: Stage, samples: Samples, *, tell: Tell, sync_command: str | None = None
+    ) -> None:
         self._stage = stage
         self._samples = samples
+        self._sync_command = sync_command
         self._tell = tell
         self._posted: list[Report] = []
         self.result = Result()
@@ -82,12 +86,15 @@ class Show:
         )
         self.result.posted += len(posted)
         self._posted += posted
-        self._tell("Syncing: tap-vapi | target-hubspot-calls")
+        self._tell(f"Syncing: {self._sync_command or 'tap-vapi | target-hubspot-calls'}")
         self._sync()
         self.result.differences += find_differences(posted, self._look())
 
     def _sync(self) -> None:
         settings = self._stage.settings
+        if self._sync_command is not None:
+            self.result.sync_s += run_command(self._sync_command, settings)
+            return
         with shown_progress(settings) as progress:
             end = run_once(settings, owner="hubspot-calls demo", progress=progress)
         self.result.sync_s += end.seconds

@@ -15,7 +15,7 @@ import httpx
 
 from target_hubspot_calls.errors import SettingsError
 from target_hubspot_calls.recordings.addresses import IPAddress
-from target_hubspot_calls.recordings.status import blocked
+from target_hubspot_calls.recordings.status import RecordingError, blocked
 
 _UNFIT = re.compile(r"[\x00-\x20\x7f-\xa0\\]")
 _USER_PART = re.compile(r"[^/?#]*//[^/?#]*@")
@@ -42,11 +42,23 @@ class Link:
         """True for https on port 443, the only kind the public internet is asked by."""
         return self.url.scheme == "https" and self.url.port in (None, 443)
 
+    @property
+    def is_loopback(self) -> bool:
+        """True if the host is this machine by its name or address, before any look-up."""
+        return self.host == "localhost" or (self.address is not None and self.address.is_loopback)
+
+    def join(self, location: str) -> Link:
+        """Where this link redirects to. Raises RecordingError (blocked_address)."""
+        _refuse_unfit(location)
+        try:
+            return parse_link(str(self.url.join(location)))
+        except httpx.InvalidURL as err:
+            raise blocked("The recording's link redirects to no web address.") from err
+
 
 def parse_link(written: str) -> Link:
     """The link a text stands for. Raises RecordingError (blocked_address)."""
-    if _UNFIT.search(written) or _USER_PART.match(written):
-        raise blocked("The recording's link has characters or a user part that no link needs.")
+    _refuse_unfit(written)
     try:
         url = httpx.URL(written)
     except httpx.InvalidURL as err:
@@ -57,6 +69,21 @@ def parse_link(written: str) -> Link:
     if host is None or url.userinfo:
         raise blocked("The recording's link names no host that can be asked.")
     return Link(url.copy_with(fragment=None), host)
+
+
+def to_browser_link(written: str) -> str | None:
+    """The link as a browser may be sent to it: https, or http on this machine; else None."""
+    try:
+        link = parse_link(written)
+    except RecordingError:
+        return None
+    return str(link.url) if link.url.scheme == "https" or link.is_loopback else None
+
+
+def _refuse_unfit(written: str) -> None:
+    """Raises RecordingError where parsers are known to disagree."""
+    if _UNFIT.search(written) or _USER_PART.match(written):
+        raise blocked("The recording's link has characters or a user part that no link needs.")
 
 
 class HostList:

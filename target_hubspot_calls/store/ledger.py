@@ -36,12 +36,14 @@ from target_hubspot_calls.store.ledger_rows import (
     WAITING,
     Accepted,
     Claim,
+    RecordingLink,
     call_of,
     claim_of,
     key_parameters,
     log_row,
     merged_parameters,
     new_row,
+    recording_link_of,
     settled_log_row,
     settled_parameters,
 )
@@ -132,6 +134,13 @@ class Ledger:
         query = select(func.count()).select_from(table).where(_is_claimable(now))
         with reading(self._engine) as connection:
             return int(connection.execute(query).scalar_one())
+
+    def recording_of(self, workspace: Workspace, call_id: str) -> RecordingLink | None:
+        """The link to the call's recording, None if the workspace has no such call."""
+        query = select(table).where(_is_of(workspace), table.c.call_id == call_id)
+        with reading(self._engine) as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else recording_link_of(row)
 
     def counts(self) -> dict[tuple[str, str | None], int]:
         """How many calls stand where, by state ("due", "waiting", "settled") and latest reason."""

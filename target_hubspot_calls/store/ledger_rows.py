@@ -57,6 +57,14 @@ class Accepted:
     unchanged: int
 
 
+@dataclass(frozen=True)
+class RecordingLink:
+    """Where a call's recording was last said to be; `url` is None if it has none."""
+
+    url: str | None
+    expires_at: datetime | None
+
+
 def new_row(call: Call, now: datetime) -> dict[str, Any]:
     """The ledger row of a call never seen before: due at once."""
     return {
@@ -180,6 +188,12 @@ def _encoded(call: Call) -> str:
 def call_of(row: Row[Any]) -> Call:
     """The call a ledger row holds."""
     return parse_call(json.loads(row.record), Workspace(row.user_id, row.workspace_id))
+
+
+def recording_link_of(row: Row[Any]) -> RecordingLink:
+    """The recording a ledger row tells of."""
+    call = call_of(row)
+    return RecordingLink(call.recording_url, call.recording_expires_at)
 
 
 def claim_of(row: Row[Any]) -> Claim:

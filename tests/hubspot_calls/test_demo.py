@@ -220,3 +220,23 @@ def _answers(url: str) -> bool:
     except httpx.HTTPError:
         return False
     return True
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [("false", "false ended with exit code 1"), ("no-such-command", "cannot be started")],
+)
+def test_a_sync_command_that_fails_ends_the_demo_with_one_line(
+    command: str, said: str, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "hubspot_calls", "demo", "--once", "--sync-command", command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert said in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -61,6 +62,19 @@ def post(url: str, door: dict[str, str], body: bytes) -> httpx.Response:
     )
 
 
+def target_of(process: subprocess.Popen[str]) -> int:
+    """The process id of its target; 0 while there is none."""
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((directory / "stat").read_text().rpartition(")")[2].split()[1])
+            words = (directory / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if parent == process.pid and b"target_hubspot_calls.target" in words:
+            return int(directory.name)
+    return 0
+
+
 def wait_for(check: Callable[[], object], timeout_s: float = 30) -> None:
     give_up_at = time.monotonic() + timeout_s
     while not check():
@@ -98,13 +112,14 @@ def test_a_call_stored_by_serve_is_sent_by_a_later_sync(
     receiver.send_signal(signal.SIGINT)
     receiver.communicate(timeout=30)
 
-    first = start("sync", "--json", HUBSPOT_API_URL=portal.url)
+    first = start("sync", "--json", HUBSPOT_API_URL=portal.url, HUBSPOT_CALLS_LOG_LEVEL="warning")
     out, err = first.communicate(timeout=40)
     second = start("sync", HUBSPOT_API_URL=portal.url)
     again, said = second.communicate(timeout=40)
 
     assert receiver.returncode == 130
     assert (first.returncode, second.returncode) == (0, 0), err
+    assert err == ""
     assert json.loads(out) == {
         "outcomes": [{"status": "success", "reason": "created", "count": 1}],
         "waiting": 0,
@@ -115,6 +130,37 @@ def test_a_call_stored_by_serve_is_sent_by_a_later_sync(
         "Nothing new: every call has its outcome already.",
     )
     assert len(portal.notes()) == 1
+
+
+def test_a_killed_target_is_started_again_and_goes_on(
+    start: Start, door: dict[str, str], portal: Simulator
+) -> None:
+    process = start(
+        "serve", "--port", "0", HUBSPOT_API_URL=portal.url, HUBSPOT_CALLS_BATCH_WAIT_S="0.1"
+    )
+    url = listening_at(process)
+    wait_for(lambda: target_of(process))
+
+    os.kill(target_of(process), signal.SIGKILL)
+    post(url, door, REPORT.read_bytes())
+    wait_for(lambda: portal.notes())
+    process.send_signal(signal.SIGTERM)
+    err = rest_of(process)
+
+    assert "live sync ended: target-hubspot-calls was ended by signal 9" in err
+    assert len(portal.notes()) == 1
+    assert process.returncode == 0
+
+
+def test_ctrl_c_ends_a_sync_in_order(start: Start, door: dict[str, str], portal: Simulator) -> None:
+    process = start("sync", HUBSPOT_API_URL=portal.url)
+    wait_for(lambda: target_of(process))
+
+    process.send_signal(signal.SIGINT)
+    err = rest_of(process)
+
+    assert process.returncode == 130
+    assert "Traceback" not in err
 
 
 def test_serve_says_what_is_still_to_be_done(start: Start) -> None:

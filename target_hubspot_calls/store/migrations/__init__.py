@@ -6,6 +6,7 @@ new step, which alters tables through `op.batch_alter_table` so that it works on
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
+
+
+# What it says at INFO at each opening tells an operator nothing.
+logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 class NewerSchema(Exception):
