@@ -1,4 +1,4 @@
-"""What the benchmarks share: a simulated portal in its own process, and runs of the real commands."""
+"""What the benchmarks share: a simulated portal in its own process, runs of the real commands."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ CALL = {
     "ended_reason": "customer-ended-call",
     "outcome": "completed",
     "summary": "The caller moved a cleaning to Friday at ten. The change was confirmed. " * 3,
-    "transcript": "AI: Harbor Dental, how can I help?\nUser: I would like to move my cleaning.\n" * 16,
+    "transcript": "AI: Harbor Dental, how can I help?\nUser: I would like to move my cleaning.\n"
+    * 16,
     "structured_data": {"intent": "reschedule", "day": "Friday"},
     "cost_usd": 0.104,
 }
@@ -72,7 +73,9 @@ def portal(calls: int, *, rate_limits: bool) -> Iterator[Portal]:
         command = [sys.executable, "-m", "hubspot_simulator", "--port", "0", "--print-json"]
         command += ["--contacts", str(contacts), "--service-key", KEY]
         process = subprocess.Popen(
-            command + ([] if rate_limits else ["--no-rate-limits"]), stdout=subprocess.PIPE, text=True
+            command + ([] if rate_limits else ["--no-rate-limits"]),
+            stdout=subprocess.PIPE,
+            text=True,
         )
         try:
             assert process.stdout is not None
@@ -91,14 +94,18 @@ def target_config(portal: Portal, folder: str, **settings: Any) -> Path:
     return path
 
 
-def singer_lines(calls: int, path: Path) -> None:
-    """Writes so many calls as a tap would."""
-    schema = {"type": "object", "properties": {name: {} for name in a_call(0)}}
+def singer_lines(calls: int, path: Path, *, recordings: str | None = None) -> None:
+    """Writes so many calls as a tap would; with an address, each with a recording there."""
+    names = [*a_call(0), "recording_url"]
+    schema = {"type": "object", "properties": {name: {} for name in names}}
     with path.open("w") as lines:
         first = {"type": "SCHEMA", "stream": "calls", "key_properties": ["id"], "schema": schema}
         lines.write(json.dumps(first) + "\n")
         for i in range(calls):
-            record = {"type": "RECORD", "stream": "calls", "record": a_call(i)}
+            call = a_call(i)
+            if recordings is not None:
+                call["recording_url"] = f"{recordings}/{call['id']}.wav"
+            record = {"type": "RECORD", "stream": "calls", "record": call}
             lines.write(json.dumps(record) + "\n")
             if i % 100 == 99:
                 lines.write(json.dumps({"type": "STATE", "value": {"position": i}}) + "\n")
@@ -107,7 +114,9 @@ def singer_lines(calls: int, path: Path) -> None:
 def timed(command: list[str], **options: Any) -> tuple[float, float]:
     """Seconds and peak megabytes of a command that must end well."""
     before = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **options)
+    subprocess.run(
+        command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **options
+    )
     seconds = time.perf_counter() - before
     return seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 

@@ -77,9 +77,7 @@ def fill_stream(data_dir: str, calls: int) -> None:
     Path(data_dir).mkdir(mode=0o700)
     writer = open_writer(f"file:{data_dir}/stream")
     try:
-        done = [
-            writer.append(EntryKind.CALL, json.dumps(a_call(i)).encode()) for i in range(calls)
-        ]
+        done = [writer.append(EntryKind.CALL, json.dumps(a_call(i)).encode()) for i in range(calls)]
         for future in done:
             future.result(60)
     finally:

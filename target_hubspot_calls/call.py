@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -266,8 +266,3 @@ def _plain(value: object) -> Any:
     if number is None:
         return str(value)
     return int(number) if number.is_integer() and abs(number) < 2**53 else number
-
-
-def with_defaults(call: Call, *, received_at: datetime) -> Call:
-    """The call with `received_at` where its source gave no time at all."""
-    return call if call.happened_at else replace(call, received_at=received_at)

@@ -24,8 +24,13 @@ from target_hubspot_calls.phone import display_number, parse_number
 # HubSpot docs, notes guide: hs_note_body holds up to 65,536 characters, as every string property.
 # Counted in UTF-16 units, the stricter reading of "characters".
 LONGEST_BODY = 65_536
+# All in UTF-16 units of the finished HTML: together with the call id and our own words they stay
+# below LONGEST_BODY, so that only the transcript has to take what is left.
+LONGEST_FACT = 500
 LONGEST_SUMMARY = 20_000
+LONGEST_LABEL = 100
 LONGEST_CELL = 500
+LONGEST_LINK = 8_000
 MOST_ROWS = 40
 CALL_ID_LABEL = "Call ID:"
 CUT_MARK = "… [cut]"
@@ -90,11 +95,6 @@ def engagement_properties(
     if kind is EngagementType.NOTE:
         return properties | {"hs_note_body": body}
     return properties | {"hs_call_body": body} | _call_properties(call, recording)
-
-
-def body_property(kind: EngagementType) -> str:
-    """The property that holds the body, and in it the visible call id."""
-    return "hs_note_body" if kind is EngagementType.NOTE else "hs_call_body"
 
 
 def build_body(
@@ -167,7 +167,7 @@ def _facts(call: Call, default_region: str) -> str:
         facts.append(f"ended: {call.ended_reason.replace('-', ' ')}")
     if call.success_evaluation:
         facts.append(f"success: {call.success_evaluation}")
-    return " · ".join(_escaped(_cut(fact, LONGEST_CELL)) for fact in facts)
+    return " · ".join(_fitted(_one_line(fact), LONGEST_FACT) for fact in facts)
 
 
 def format_duration(duration_ms: int) -> str:
@@ -199,7 +199,7 @@ def _table(data: Mapping[str, Any] | None) -> str:
         return ""
     rows = []
     for name, value in list(data.items())[:MOST_ROWS]:
-        label = _escaped(_cut(_one_line(name), 100))
+        label = _fitted(_one_line(name), LONGEST_LABEL)
         cell = _fitted(_shown_value(value), LONGEST_CELL)
         rows.append(f"<tr><td><strong>{label}:</strong> </td><td>{cell}</td></tr>")
     if len(data) > MOST_ROWS:
@@ -221,30 +221,27 @@ def _shown_value(value: object) -> str:
 def _recording(recording: RecordingNote) -> str:
     if recording.file_id:
         return "<p>Recording: attached to this record</p>"
-    if recording.link:
-        return f'<p>Recording: <a href="{_escaped(recording.link)}">listen</a></p>'
-    return ""
+    link = _escaped(recording.link or "")
+    # Half a link leads nowhere.
+    if not link or _utf16_length(link) > LONGEST_LINK:
+        return ""
+    return f'<p>Recording: <a href="{link}">listen</a></p>'
 
 
 def _fitted(text: str, room: int) -> str:
     """`text` escaped with line breaks as HTML, cut so that it takes at most `room` UTF-16 units."""
-    rendered = _rendered(text)
+    cleaned = _clean(text)
+    # No character takes less than one unit, so what lies further behind cannot matter.
+    start = cleaned[: room + 1]
+    rendered = _rendered(start)
     if _utf16_length(rendered) <= room:
         return rendered
-    cleaned = _clean(text)
-    longest = min(len(cleaned), room)
     end = bisect_right(
-        range(longest + 1),
+        range(len(start)),
         room - _utf16_length(CUT_MARK),
-        key=lambda count: _utf16_length(_rendered(cleaned[:count])),
+        key=lambda count: _utf16_length(_rendered(start[:count])),
     )
     return _rendered(_whole_characters(cleaned, end - 1)) + CUT_MARK
-
-
-def _cut(text: str, longest: int) -> str:
-    if len(text) <= longest:
-        return text
-    return _whole_characters(text, longest - len(CUT_MARK)) + CUT_MARK
 
 
 def _whole_characters(text: str, end: int) -> str:
@@ -263,8 +260,8 @@ def _joins(char: str) -> bool:
     )
 
 
-def _rendered(text: str) -> str:
-    return _escaped(text).replace("\n", "<br>")
+def _rendered(cleaned: str) -> str:
+    return html.escape(cleaned, quote=True).replace("\n", "<br>")
 
 
 def _escaped(text: str) -> str:

@@ -15,6 +15,8 @@ from target_hubspot_calls.errors import AnswerLost, CallOutcomeError, Reason, St
 class Outcome:
     """Result of one attempt, in the words of the contract's outcome table.
 
+    `recording_due` puts the call's recording in line, now that its note is written.
+
     `retry_at` is when the call is due again; a retryable outcome without it waits until a person
     has acted. `write_unknown` means HubSpot may have written without our hearing of it, so the
     next attempt looks before it writes.
@@ -34,10 +36,25 @@ class Outcome:
     portal_id: int | None = None
     retry_at: datetime | None = None
     write_unknown: bool = False
+    recording_due: bool = False
 
     def with_retry_at(self, retry_at: datetime | None) -> Outcome:
         """The same outcome, due again at `retry_at`."""
         return replace(self, retry_at=retry_at)
+
+
+@dataclass(frozen=True)
+class RecordingOutcome:
+    """What became of one attempt to attach a recording.
+
+    Without a status it is due again at `retry_at`, and people hear nothing yet.
+    """
+
+    status: str | None
+    message: str | None = None
+    file_id: str | None = None
+    delivered_digest: str | None = None
+    retry_at: datetime | None = None
 
 
 def outcome_of_error(error: CallOutcomeError, *, retry_at: datetime | None = None) -> Outcome:

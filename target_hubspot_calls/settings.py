@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import phonenumbers
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic import field_validator as validates
 
+from target_hubspot_calls.addresses import to_base_address, to_safe_address
 from target_hubspot_calls.call import Workspace
 from target_hubspot_calls.engagement import EngagementType
 from target_hubspot_calls.errors import SettingsError
@@ -43,32 +43,29 @@ class TargetSettings(BaseModel):
     ambiguous_contact: Literal["oldest", "recent", "skip"] = "oldest"
     missing_contact: Literal["skip", "create"] = "skip"
     include_transcript: bool = False
+    upload_recordings: bool = True
+    recording_max_mb: int = Field(100, ge=1, le=2000)
+    recording_hosts: tuple[str, ...] = ()
+    vapi_api_key: SecretStr | None = None
+    vapi_api_url: str = "https://api.vapi.ai"
     requests_per_10_seconds: int = Field(100, ge=1, le=1000)
     searches_per_second: int = Field(4, ge=1, le=50)
     batch_wait_s: float = Field(1.0, ge=0, le=60)
 
-    @validates("hubspot_api_url", "public_url")
+    @validates("public_url")
     @classmethod
     def _plain_url(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("must be an http or https address")
-        return url.rstrip("/")
+        return to_base_address(url)
 
-    @validates("hubspot_api_url")
+    @validates("hubspot_api_url", "vapi_api_url")
     @classmethod
     def _safe_url(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme != "https" and parts.hostname not in LOOPBACK_HOSTS:
-            raise ValueError("must be https, as tokens travel there")
-        return url
+        return to_safe_address(url)
 
     @validates("default_region")
     @classmethod
     def _known_region(cls, region: str) -> str:
-        if region.upper() not in phonenumbers.SUPPORTED_REGIONS:
-            raise ValueError("must be a two-letter country code such as US or GB")
-        return region.upper()
+        return to_region(region)
 
     @model_validator(mode="after")
     def _one_way_in(self) -> TargetSettings:
@@ -107,6 +104,14 @@ class TargetSettings(BaseModel):
         """The plain value of a secret setting, None when it is not set."""
         value = getattr(self, name)
         return None if value is None else str(value.get_secret_value())
+
+
+def to_region(written: str) -> str:
+    """The country code in capitals. Raises ValueError where phone numbers know no such country."""
+    region = written.upper()
+    if region not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValueError("must be a two-letter country code such as US or GB")
+    return region
 
 
 def read_settings(config: Mapping[str, Any], *, ignored: frozenset[str]) -> TargetSettings:

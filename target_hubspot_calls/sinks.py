@@ -5,6 +5,8 @@ With target.py the only room that knows Singer. What a record says is checked in
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from singer_sdk import BatchSink, Target
 
 from target_hubspot_calls.call import Call, parse_call
 from target_hubspot_calls.errors import InvalidCallRecord
+from target_hubspot_calls.store.ledger_rows import RefusedRecord
 
 if TYPE_CHECKING:
     from target_hubspot_calls.target import TargetHubspotCalls
@@ -53,13 +56,14 @@ class CallsSink(BatchSink):
 
     def process_batch(self, context: dict[str, Any]) -> None:
         """Returns when the batch is durable in the ledger. Raises StoreUnavailable."""
+        default = self._calls_target.settings.default_workspace
         calls: list[Call] = []
-        refused: list[str] = []
+        refused: list[RefusedRecord] = []
         for record in context.get("records", ()):
             try:
-                calls.append(parse_call(record, self._calls_target.settings.default_workspace))
+                calls.append(parse_call(record, default))
             except InvalidCallRecord as err:
-                refused.append(str(err))
+                refused.append(RefusedRecord(_fingerprint(record), default, str(err)))
         if calls or refused:
             self._calls_target.run.accept(calls, refused)
 
@@ -70,6 +74,11 @@ class CallsSink(BatchSink):
     def _singer_validate_message(self, record: dict[str, Any]) -> None:
         # The SDK ends the whole run at a record without its key; here it becomes an outcome.
         return
+
+
+def _fingerprint(record: Mapping[str, Any]) -> str:
+    told = json.dumps(record, sort_keys=True, default=str)
+    return f"invalid-{hashlib.sha256(told.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
 
 
 def holds_calls(stream_name: str, schema: Mapping[str, Any]) -> bool:

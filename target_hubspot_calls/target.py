@@ -189,6 +189,42 @@ class TargetHubspotCalls(Target):
             description="Put the transcript in the note, cut to HubSpot's limit.",
         ),
         th.Property(
+            "upload_recordings",
+            th.BooleanType,
+            default=True,
+            title="Upload recordings",
+            description="Upload each recording as a private HubSpot file and attach it.",
+        ),
+        th.Property(
+            "recording_max_mb",
+            th.IntegerType,
+            default=100,
+            title="Largest recording (MB)",
+            description="Larger recordings are not uploaded; in megabytes.",
+        ),
+        th.Property(
+            "recording_hosts",
+            th.ArrayType(th.StringType),
+            default=[],
+            title="Recording hosts",
+            description="Hosts that recordings are fetched from; default is any public host. List"
+            " hosts to narrow it, or to allow a private one in tests.",
+        ),
+        th.Property(
+            "vapi_api_key",
+            th.StringType,
+            secret=True,
+            title="VAPI private key",
+            description="To ask VAPI for a fresh link where a recording's link has expired.",
+        ),
+        th.Property(
+            "vapi_api_url",
+            th.StringType,
+            default="https://api.vapi.ai",
+            title="VAPI API URL",
+            description="Base address of VAPI's API; https unless it is this machine.",
+        ),
+        th.Property(
             "requests_per_10_seconds",
             th.IntegerType,
             default=100,
@@ -304,10 +340,12 @@ class TargetHubspotCalls(Target):
         if self._latest_state:
             self._write_state_message(self._latest_state)
         if self._run is not None:
-            if not self._run.stop(STOP_WITHIN_S):
-                self.logger.warning("a request is still in flight; its call is looked up next run")
+            stopped = self._run.stop(STOP_WITHIN_S)
             self._say_totals(self._run)
-            self._run.close()
+            if stopped:
+                self._run.close()
+            else:
+                self.logger.warning("a request is still in flight; its call is looked up next run")
         sys.exit(128 + signum)
 
     def _say_totals(self, run: Run) -> None:

@@ -18,11 +18,13 @@ from target_hubspot_calls.clock import Clock
 from target_hubspot_calls.delivery.match import Matcher, MatchRules
 from target_hubspot_calls.delivery.new_contacts import ContactMaker
 from target_hubspot_calls.errors import (
+    AccountMigrating,
     DailyLimit,
     HubSpotError,
     MissingScope,
     NotConnected,
     PortalError,
+    Reason,
     ReconnectRequired,
     Rejected,
     TransientHubSpotError,
@@ -43,11 +45,13 @@ logger = logging.getLogger(__name__)
 SETTINGS_OWNER = ":settings:"
 # How long a portal that failed is left alone, in seconds.
 TROUBLE_S = 10.0
+# The same for one that refuses us until a person acts, as far as this run is concerned.
+REFUSED_S = 600.0
 
 
 @dataclass
 class Portal:
-    """One open portal. `unique_call_ids` says whether HubSpot itself refuses a call id twice."""
+    """One open portal; `unique_call_ids` is about the kind of engagement the settings ask for."""
 
     name: str
     client: HubSpotClient
@@ -56,6 +60,10 @@ class Portal:
     connection_id: str | None
     kind: EngagementKind
     unique_call_ids: bool
+
+    def is_unique(self, kind: EngagementKind) -> bool:
+        """True if HubSpot itself refuses a second engagement of this kind with a call id."""
+        return self.unique_call_ids and kind is self.kind
 
 
 class Portals:
@@ -77,7 +85,7 @@ class Portals:
         self._paces = PortalPaces(
             lambda: Pace(settings.requests_per_10_seconds, settings.searches_per_second)
         )
-        self._troubles: dict[str, tuple[float, TransientHubSpotError]] = {}
+        self._troubles: dict[str, tuple[float, TransientHubSpotError | PortalError]] = {}
 
     async def __aenter__(self) -> Portals:
         return self
@@ -113,8 +121,15 @@ class Portals:
 
     def note_trouble(self, portal: Portal, error: HubSpotError) -> None:
         """Remembers a portal that just failed, so that the calls behind do not each find out."""
+        self._note_trouble(portal.name, error)
+
+    def _note_trouble(self, name: str, error: HubSpotError) -> None:
+        now = self._clock.monotonic()
         if isinstance(error, TransientHubSpotError):
-            self._troubles[portal.name] = (self._clock.monotonic() + TROUBLE_S, error)
+            self._troubles[name] = (now + TROUBLE_S, error)
+        elif isinstance(error, PortalError):
+            wait_s = REFUSED_S if error.retry_after_s is None else error.retry_after_s
+            self._troubles[name] = (now + wait_s, error)
 
     def _check_troubled(self, name: str) -> None:
         until, error = self._troubles.get(name, (float("-inf"), None))
@@ -132,6 +147,7 @@ class Portals:
 
     async def park(self, portal: Portal, error: PortalError) -> None:
         """Remembers that the whole portal waits, so that nothing is asked of it until then."""
+        self._note_trouble(portal.name, error)
         if portal.connection_id is not None:
             await self._park(portal.connection_id, error)
 
@@ -143,7 +159,9 @@ class Portals:
             await asyncio.to_thread(self._connections.lack_scope, connection_id, detail)
         elif error.retry_after_s is not None:
             until = self._clock.now() + timedelta(seconds=error.retry_after_s)
-            await asyncio.to_thread(self._connections.block_until, connection_id, until, detail)
+            await asyncio.to_thread(
+                self._connections.block_until, connection_id, until, error.reason.value, detail
+            )
 
     async def _connection(self, workspace: Workspace) -> Connection | None:
         if self._settings.service_key:
@@ -161,9 +179,8 @@ class Portals:
         """The stored successor of the settings' refresh token: HubSpot may rotate it any time."""
         given = self._settings.secret("refresh_token") or ""
         fingerprint = hashlib.sha256(given.encode()).hexdigest()
-        known = self._connections.get(SETTINGS_OWNER, fingerprint)
         long_ago = datetime(1970, 1, 1, tzinfo=UTC)
-        return known or self._connections.add_oauth(
+        return self._connections.keep_oauth(
             SETTINGS_OWNER,
             fingerprint,
             TokenSet(access_token="none-yet", refresh_token=given, expires_at=long_ago),  # noqa: S106
@@ -185,11 +202,10 @@ class Portals:
             await client.aclose()
             if isinstance(err, PortalError) and connection is not None:
                 await self._park(connection.id, err)
-            if isinstance(err, TransientHubSpotError):
-                self._troubles[name] = (self._clock.monotonic() + TROUBLE_S, err)
+            self._note_trouble(name, err)
             raise
-        if connection is not None and connection.portal_id != account.portal_id:
-            await asyncio.to_thread(self._connections.set_portal, connection.id, account.portal_id)
+        if connection is not None:
+            await self._note_working(connection, account.portal_id)
         matcher = Matcher(
             client,
             MatchRules(settings.default_region, settings.ambiguous_contact),
@@ -205,6 +221,12 @@ class Portals:
             kind=kind,
             unique_call_ids=unique_call_ids,
         )
+
+    async def _note_working(self, connection: Connection, portal_id: int) -> None:
+        if connection.portal_id != portal_id:
+            await asyncio.to_thread(self._connections.set_portal, connection.id, portal_id)
+        if connection.state != ConnectionState.ACTIVE or connection.blocked_until is not None:
+            await asyncio.to_thread(self._connections.activate, connection.id)
 
     def _contact_maker(self, client: HubSpotClient, portal_id: int) -> ContactMaker | None:
         if self._settings.missing_contact == "skip":
@@ -235,7 +257,10 @@ def _check_parked(connection: Connection, now: datetime) -> None:
     if connection.state is ConnectionState.MISSING_SCOPE:
         raise MissingScope(detail)
     if connection.blocked_until is not None and connection.blocked_until > now:
-        raise DailyLimit(detail, retry_after_s=(connection.blocked_until - now).total_seconds())
+        wait_s = (connection.blocked_until - now).total_seconds()
+        if connection.blocked_reason == Reason.ACCOUNT_MIGRATING:
+            raise AccountMigrating(detail, retry_after_s=wait_s)
+        raise DailyLimit(detail, retry_after_s=wait_s)
 
 
 async def _ensure_unique_call_ids(client: HubSpotClient, kind: EngagementKind) -> bool:

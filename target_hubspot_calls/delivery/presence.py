@@ -42,8 +42,12 @@ class Presence:
             os.close(self._handle)
             self._handle = None
 
-    def is_dead(self, run_id: str) -> bool:
-        """True if that run surely lives no more; False also where nothing is known of it."""
+    def is_dead(self, holder: str) -> bool:
+        """True if the run of a holder ("run/claim") surely lives no more.
+
+        False also where nothing is known of it.
+        """
+        run_id = holder.partition("/")[0]
         if run_id == self._run_id:
             return False
         path = self._folder / run_id
@@ -58,7 +62,3 @@ class Presence:
         finally:
             os.close(handle)
         return True
-
-    def forget(self, run_id: str) -> None:
-        """Removes what a dead run left, once its claims are free."""
-        (self._folder / run_id).unlink(missing_ok=True)

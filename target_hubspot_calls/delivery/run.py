@@ -8,21 +8,29 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import uuid_utils
 
 from target_hubspot_calls.call import Call
 from target_hubspot_calls.clock import Clock
-from target_hubspot_calls.delivery.deliver import Delivery, Tally
+from target_hubspot_calls.delivery.attach import Attacher
+from target_hubspot_calls.delivery.deliver import Delivery
+from target_hubspot_calls.delivery.drafts import Drafter
 from target_hubspot_calls.delivery.portals import Portals
 from target_hubspot_calls.delivery.presence import Presence
+from target_hubspot_calls.delivery.round import Tally
 from target_hubspot_calls.delivery.worker import DeliveryWorker
+from target_hubspot_calls.errors import StoreUnavailable
+from target_hubspot_calls.recordings.fetch import RecordingFetcher
+from target_hubspot_calls.recordings.source import RecordingSource
+from target_hubspot_calls.recordings.vapi_links import VapiLinks
 from target_hubspot_calls.settings import TargetSettings
 from target_hubspot_calls.store.connections import Connections, holds_tokens
 from target_hubspot_calls.store.database import open_database
 from target_hubspot_calls.store.ledger import Ledger
-from target_hubspot_calls.store.ledger_rows import SETTLED, Accepted
+from target_hubspot_calls.store.ledger_rows import SETTLED, Accepted, RefusedRecord
 from target_hubspot_calls.store.new_contacts import NewContacts
 from target_hubspot_calls.store.outbox import Outbox
 from target_hubspot_calls.store.vault import load_vault
@@ -40,7 +48,7 @@ class Run:
         self.tally = Tally()
         self._settings = settings
         self._clock = clock or Clock()
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(settings.data_dir)
         self._engine = open_database(settings.store_url)
         vault = load_vault(
             settings.secret("encryption_keys"),
@@ -60,14 +68,14 @@ class Run:
         )
         self._worker.start()
 
-    def accept(self, calls: Sequence[Call], refused: Sequence[str]) -> Accepted:
+    def accept(self, calls: Sequence[Call], refused: Sequence[RefusedRecord]) -> Accepted:
         """Takes responsibility for the calls; durable when it returns.
 
-        `refused` says of other records why no call could be made of them. Raises StoreUnavailable.
+        `refused` are the records no call can be made of. Raises StoreUnavailable.
         """
-        now = self._clock.now()
-        self._ledger.refuse(refused, self._settings.default_workspace, run_id=self.run_id, now=now)
-        accepted = self._ledger.accept(calls, now=now)
+        accepted = self._ledger.accept(
+            calls, now=self._clock.now(), refused=refused, run_id=self.run_id
+        )
         self._worker.notify(accepted.new + accepted.changed)
         return accepted
 
@@ -94,13 +102,27 @@ class Run:
 
     @asynccontextmanager
     async def _open_delivery(self) -> AsyncIterator[Delivery]:
-        async with Portals(
-            self._settings, self._connections, NewContacts(self._engine), self._clock
-        ) as portals:
+        drafter = Drafter(self._settings)
+        async with AsyncExitStack() as stack:
+            portals = await stack.enter_async_context(
+                Portals(self._settings, self._connections, NewContacts(self._engine), self._clock)
+            )
+            attacher = None
+            if self._settings.upload_recordings:
+                source = await _open_source(self._settings, self._clock, stack)
+                attacher = Attacher(
+                    self._ledger,
+                    portals,
+                    drafter,
+                    source,
+                    run_id=self.run_id,
+                    clock=self._clock,
+                )
             yield Delivery(
                 self._ledger,
                 portals,
-                self._settings,
+                drafter,
+                attacher,
                 run_id=self.run_id,
                 presence=self._presence,
                 tally=self.tally,
@@ -111,9 +133,32 @@ class Run:
         """Moves outcomes to the sync log; a log that cannot be written delays only them."""
         try:
             await asyncio.to_thread(drain, self._outbox, self._sync_log)
-        except SyncLogError as err:
+        except (SyncLogError, StoreUnavailable) as err:
             if not self._told_about_history:
                 logger.warning("%s Calls are delivered all the same.", err)
             self._told_about_history = True
         else:
             self._told_about_history = False
+
+
+async def _open_source(
+    settings: TargetSettings, clock: Clock, stack: AsyncExitStack
+) -> RecordingSource:
+    fetcher = RecordingFetcher(
+        settings.recording_hosts, max_bytes=settings.recording_max_mb * 1_000_000
+    )
+    await stack.enter_async_context(fetcher)
+    vapi_key = settings.secret("vapi_api_key")
+    vapi = VapiLinks(vapi_key, settings.vapi_api_url) if vapi_key else None
+    if vapi is not None:
+        await stack.enter_async_context(vapi)
+    return RecordingSource(fetcher, vapi, now=clock.now)
+
+
+def _make_private(data_dir: Path) -> None:
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as err:
+        raise StoreUnavailable(
+            f"The data directory {data_dir} cannot be made: {err.strerror}; check data_dir."
+        ) from err

@@ -24,6 +24,7 @@ from target_hubspot_calls.hubspot.batches import BatchResult
 from target_hubspot_calls.hubspot.engagements import (
     CALL_ID_PROPERTY,
     ChangedEngagement,
+    EngagementKind,
     NewEngagement,
 )
 from target_hubspot_calls.hubspot.failures import is_taken
@@ -42,6 +43,7 @@ class Draft:
     digest: str
     contact_id: str | None
     contact_match: str | None
+    kind: EngagementKind
 
     @property
     def call_id(self) -> str:
@@ -51,48 +53,65 @@ class Draft:
 
 # What became of each draft, by call id: an outcome, or the error that explains it.
 Results = dict[str, Outcome | HubSpotError]
+Announce = Callable[[Sequence[Draft]], Awaitable[list[Draft]]]
 
 
-async def create(portal: Portal, drafts: Sequence[Draft]) -> Results:
-    """What became of at most 100 new engagements. Raises PortalError: then nothing was written."""
-    by_id = {draft.call_id: draft for draft in drafts}
+async def create(
+    portal: Portal, kind: EngagementKind, drafts: Sequence[Draft], announce: Announce
+) -> Results:
+    """What became of at most 100 new engagements of one kind.
+
+    `announce` writes down what is about to be written, before each request, and says which drafts
+    are still ours; the others are left out.
+    """
+    held = await announce(drafts)
+    by_id = {draft.call_id: draft for draft in held}
+    if not by_id:
+        return {}
     try:
         result = await portal.client.create_engagements(
-            portal.kind, [_new_engagement(portal, draft) for draft in drafts]
+            kind, [_new_engagement(portal, draft) for draft in held]
         )
     except AnswerLost as err:
-        return await _look_up(portal, by_id, err)
-    except TransientHubSpotError as err:
+        return await _look_up(portal, kind, by_id, err)
+    except (TransientHubSpotError, PortalError) as err:
         return dict.fromkeys(by_id, err)
-    except PortalError:
-        raise
     except HubSpotError as err:
-        return await _split(portal, drafts, err, create)
-    return await _read_result(portal, by_id, result)
+        if len(held) > 1:
+            return await _split(held, lambda half: create(portal, kind, half, announce))
+        if is_taken(err):
+            return await _look_up(portal, kind, by_id, err)
+        return dict.fromkeys(by_id, err)
+    return await _read_result(portal, kind, by_id, result)
 
 
-async def update(portal: Portal, drafts: Sequence[Draft]) -> Results:
-    """What became of at most 100 changes to engagements we wrote before. Raises PortalError."""
-    by_id = {draft.call_id: draft for draft in drafts}
+async def update(
+    portal: Portal, kind: EngagementKind, drafts: Sequence[Draft], announce: Announce
+) -> Results:
+    """What became of at most 100 changes to engagements of one kind that we wrote before."""
+    held = await announce(drafts)
+    by_id = {draft.call_id: draft for draft in held}
+    if not by_id:
+        return {}
     changes = [
         ChangedEngagement(
             trace_id=draft.call_id,
             id=draft.claim.engagement_id or "",
             properties=draft.properties,
         )
-        for draft in drafts
+        for draft in held
     ]
     try:
-        result = await portal.client.update_engagements(portal.kind, changes)
-    except TransientHubSpotError as err:
+        result = await portal.client.update_engagements(kind, changes)
+    except (TransientHubSpotError, PortalError) as err:
         # The same change twice is the same change: nothing has to be looked up.
         return dict.fromkeys(by_id, err)
-    except PortalError:
-        raise
     except HubSpotError as err:
-        return await _split(portal, drafts, err, update)
+        if len(held) > 1:
+            return await _split(held, lambda half: update(portal, kind, half, announce))
+        return dict.fromkeys(by_id, err)
     results: Results = {}
-    by_engagement = {draft.claim.engagement_id: draft for draft in drafts}
+    by_engagement = {draft.claim.engagement_id: draft for draft in held}
     for engagement in result.engagements:
         draft = by_engagement.get(engagement.id)
         if draft is not None:
@@ -117,17 +136,19 @@ def written(draft: Draft, engagement_id: str, reason: Reason) -> Outcome:
 
 def _new_engagement(portal: Portal, draft: Draft) -> NewEngagement:
     properties = dict(draft.properties)
-    if portal.unique_call_ids:
+    if portal.is_unique(draft.kind):
         properties[CALL_ID_PROPERTY] = draft.call_id
     return NewEngagement(
         trace_id=draft.call_id, contact_id=draft.contact_id or "", properties=properties
     )
 
 
-async def _read_result(portal: Portal, by_id: Mapping[str, Draft], result: BatchResult) -> Results:
+async def _read_result(
+    portal: Portal, kind: EngagementKind, by_id: Mapping[str, Draft], result: BatchResult
+) -> Results:
     results: Results = {}
     for engagement in result.engagements:
-        call_id = engagement.trace_id or call_id_of(engagement, portal.kind.body_property)
+        call_id = engagement.trace_id or call_id_of(engagement, kind.body_property)
         if call_id is not None and call_id in by_id:
             results[call_id] = written(by_id[call_id], engagement.id, Reason.CREATED)
     lost: dict[str, Draft] = {}
@@ -140,15 +161,17 @@ async def _read_result(portal: Portal, by_id: Mapping[str, Draft], result: Batch
         else:
             results[call_id] = error
     if lost:
-        results |= await _look_up(portal, lost, _unexplained())
+        results |= await _look_up(portal, kind, lost, _unexplained())
     return results
 
 
-async def _look_up(portal: Portal, by_id: Mapping[str, Draft], error: HubSpotError) -> Results:
+async def _look_up(
+    portal: Portal, kind: EngagementKind, by_id: Mapping[str, Draft], error: HubSpotError
+) -> Results:
     """Which of the drafts HubSpot has after all; the others may still be on their way."""
     contact_ids = {call_id: draft.contact_id for call_id, draft in by_id.items()}
     try:
-        found = await find_engagements(portal, contact_ids)
+        found = await find_engagements(portal, kind, contact_ids)
     except HubSpotError:
         found = {}
     lost = AnswerLost(
@@ -162,19 +185,15 @@ async def _look_up(portal: Portal, by_id: Mapping[str, Draft], error: HubSpotErr
 
 
 async def _split(
-    portal: Portal,
-    drafts: Sequence[Draft],
-    error: HubSpotError,
-    write: Callable[[Portal, Sequence[Draft]], Awaitable[Results]],
+    drafts: Sequence[Draft], write: Callable[[Sequence[Draft]], Awaitable[Results]]
 ) -> Results:
     """Halves a batch that was refused whole, until the draft at fault stands alone."""
-    if len(drafts) == 1:
-        (draft,) = drafts
-        if write is create and is_taken(error):
-            return await _look_up(portal, {draft.call_id: draft}, error)
-        return {draft.call_id: error}
     middle = len(drafts) // 2
-    return await write(portal, drafts[:middle]) | await write(portal, drafts[middle:])
+    first = await write(drafts[:middle])
+    refusal = next((r for r in first.values() if isinstance(r, PortalError)), None)
+    if refusal is not None:
+        return first | {draft.call_id: refusal for draft in drafts[middle:]}
+    return first | await write(drafts[middle:])
 
 
 def _unexplained() -> Unavailable:

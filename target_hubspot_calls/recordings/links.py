@@ -24,6 +24,8 @@ _HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\Z")
 # Resolvers read 127.1, 2130706433 and 0x7f.1 as addresses (WHATWG URL, "ends in a number").
 _ENDS_IN_A_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\Z")
 
+_LARGEST_PORT = 65_535
+
 
 @dataclass(frozen=True)
 class Link:
@@ -61,12 +63,12 @@ def parse_link(written: str) -> Link:
     _refuse_unfit(written)
     try:
         url = httpx.URL(written)
-    except httpx.InvalidURL as err:
+    except (httpx.InvalidURL, UnicodeError) as err:
         raise blocked("The recording's link is no web address.") from err
     if url.scheme not in ("https", "http"):
         raise blocked("The recording's link is no https address.")
     host = _to_host(url.raw_host.decode("ascii"))
-    if host is None or url.userinfo:
+    if host is None or url.userinfo or not 0 < _port(url) <= _LARGEST_PORT:
         raise blocked("The recording's link names no host that can be asked.")
     return Link(url.copy_with(fragment=None), host)
 
@@ -119,6 +121,10 @@ class HostList:
     def names(self, link: Link) -> bool:
         """True if the list has this very host, which alone lets it be a private one."""
         return link.host in self._exact
+
+
+def _port(url: httpx.URL) -> int:
+    return 443 if url.port is None else url.port
 
 
 def _to_host(raw_host: str) -> str | None:

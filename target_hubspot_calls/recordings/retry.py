@@ -40,4 +40,9 @@ async def with_retry(
         retry=retry_if_exception(lambda e: isinstance(e, RecordingError) and e.retryable),
         reraise=True,
     )
-    return await retrying(action)
+
+    async def once() -> Answer:
+        # tenacity awaits only what it sees to be a coroutine function; a lambda is not one.
+        return await action()
+
+    return await retrying(once)

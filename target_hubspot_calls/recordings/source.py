@@ -42,12 +42,15 @@ class RecordingSource:
     async def _enter(
         self, stack: AsyncExitStack, call_id: str, url: str, expires_at: datetime | None
     ) -> Recording:
-        if self._vapi is None or is_alive(url, expires_at, self._now()):
+        if is_alive(url, expires_at, self._now()):
             try:
                 return await stack.enter_async_context(self._fetcher.open(url))
             except RecordingError as err:
                 if self._vapi is None or err.status not in _WORTH_A_FRESH_LINK:
                     raise
+        if self._vapi is None:
+            message = "The recording's link has expired; with VAPI's key a fresh one is asked for."
+            raise RecordingError(RecordingStatus.EXPIRED, message)
         fresh = await self._fetch_fresh_link(self._vapi, call_id)
         return await stack.enter_async_context(self._fetcher.open(fresh))
 

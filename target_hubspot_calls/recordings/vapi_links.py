@@ -97,6 +97,8 @@ class VapiLinks:
                 self._http.stream("GET", f"/call/{call_id}/mono-recording") as response,
             ):
                 return _link_of(response)
+        except httpx.InvalidURL:  # httpx reads the Location, though it is not to follow it
+            raise _unfit_link() from None
         except (httpx.HTTPError, TimeoutError) as err:
             name = type(err).__name__
             # The request of the error carries the key, so it is not kept as its cause.
@@ -109,7 +111,7 @@ def _link_of(response: httpx.Response) -> str:
     if status in _REDIRECTS:
         link = to_browser_link(response.headers.get("location", ""))
         if link is None:
-            raise unreachable("VAPI gave a link to the recording that is no https address.")
+            raise _unfit_link()
         return link
     if status in (401, 403):
         raise VapiKeyRefused(status)
@@ -124,6 +126,10 @@ def _link_of(response: httpx.Response) -> str:
         retryable=status in _PASSING,
         retry_after_s=_retry_after_s(response),
     )
+
+
+def _unfit_link() -> RecordingError:
+    return unreachable("VAPI gave a link to the recording that is no https address.")
 
 
 def _no_recording() -> RecordingError:

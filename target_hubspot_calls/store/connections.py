@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Engine, Row, delete, exists, insert, select, update
+from sqlalchemy import Engine, Row, and_, delete, exists, insert, select, update
 from uuid_utils import uuid7
 
 from target_hubspot_calls.errors import SettingsError, WrongEncryptionKey
@@ -54,6 +54,7 @@ class Connection:
     state: ConnectionState
     state_detail: str | None
     blocked_until: datetime | None
+    blocked_reason: str | None
     created_at: datetime
     updated_at: datetime
 
@@ -95,6 +96,19 @@ class Connections:
         """The workspace's new connection with the tokens of a grant."""
         return self._add(user_id, workspace_id, ConnectionKind.OAUTH, tokens)
 
+    def keep_oauth(self, user_id: str, workspace_id: str, tokens: TokenSet) -> Connection:
+        """The workspace's connection, made with these tokens only where there is none yet."""
+        row = self._row(user_id, workspace_id, ConnectionKind.OAUTH, tokens)
+        this_one = and_(
+            connections.c.user_id == user_id, connections.c.workspace_id == workspace_id
+        )
+        with writing(self._engine) as connection:
+            known = connection.execute(select(*_SHOWN).where(this_one)).first()
+            if known is None:
+                connection.execute(insert(connections).values(row))
+                known = connection.execute(select(*_SHOWN).where(this_one)).one()
+            return _connection(known)
+
     def get(self, user_id: str, workspace_id: str) -> Connection | None:
         """The workspace's connection, or None if it has none."""
         found = self.list(user_id, workspace_id)
@@ -134,15 +148,23 @@ class Connections:
             connection_id, {"state": ConnectionState.MISSING_SCOPE, "state_detail": detail}
         )
 
-    def block_until(self, connection_id: str, until: datetime, detail: str) -> None:
+    def block_until(self, connection_id: str, until: datetime, reason: str, detail: str) -> None:
         """Notes that the portal takes nothing before `until`; `detail` is a sentence."""
-        self._change(connection_id, {"blocked_until": until, "state_detail": detail})
+        self._change(
+            connection_id,
+            {"blocked_until": until, "blocked_reason": reason, "state_detail": detail},
+        )
 
     def activate(self, connection_id: str) -> None:
         """Notes that the connection works: no state, wait or detail is left over."""
         self._change(
             connection_id,
-            {"state": ConnectionState.ACTIVE, "state_detail": None, "blocked_until": None},
+            {
+                "state": ConnectionState.ACTIVE,
+                "state_detail": None,
+                "blocked_until": None,
+                "blocked_reason": None,
+            },
         )
 
     def tokens(self, connection_id: str) -> StoredTokens:
@@ -193,8 +215,18 @@ class Connections:
     def _add(
         self, user_id: str, workspace_id: str, kind: ConnectionKind, tokens: TokenSet
     ) -> Connection:
+        row = self._row(user_id, workspace_id, kind, tokens)
+        with writing(self._engine) as connection:
+            connection.execute(_deletion(user_id, workspace_id))
+            connection.execute(insert(connections).values(row))
+            chosen = select(*_SHOWN).where(connections.c.id == row["id"])
+            return _connection(connection.execute(chosen).one())
+
+    def _row(
+        self, user_id: str, workspace_id: str, kind: ConnectionKind, tokens: TokenSet
+    ) -> dict[str, Any]:
         now = self._clock()
-        row: dict[str, Any] = {
+        return {
             "id": str(uuid7()),
             "user_id": user_id,
             "workspace_id": workspace_id,
@@ -207,11 +239,6 @@ class Connections:
             "created_at": now,
             "updated_at": now,
         }
-        with writing(self._engine) as connection:
-            connection.execute(_deletion(user_id, workspace_id))
-            connection.execute(insert(connections).values(row))
-            chosen = select(*_SHOWN).where(connections.c.id == row["id"])
-            return _connection(connection.execute(chosen).one())
 
     def _change(self, connection_id: str, changes: Mapping[str, Any]) -> None:
         with writing(self._engine) as connection:

@@ -21,6 +21,7 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
+    not_,
     or_,
     select,
     true,
@@ -28,22 +29,25 @@ from sqlalchemy import (
 )
 
 from target_hubspot_calls.call import Call, Workspace, merge_calls
-from target_hubspot_calls.errors import Reason, Status
-from target_hubspot_calls.outcome import Outcome
+from target_hubspot_calls.outcome import Outcome, RecordingOutcome
 from target_hubspot_calls.store.database import reading, writing
 from target_hubspot_calls.store.ledger_rows import (
     DUE,
+    SETTLED,
     WAITING,
     Accepted,
     Claim,
     RecordingLink,
+    RefusedRecord,
     call_of,
     claim_of,
     key_parameters,
-    log_row,
     merged_parameters,
     new_row,
     recording_link_of,
+    recording_log_row,
+    recording_parameters,
+    refused_log_row,
     settled_log_row,
     settled_parameters,
 )
@@ -60,10 +64,18 @@ class Ledger:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def accept(self, reports: Iterable[Call], *, now: datetime) -> Accepted:
+    def accept(
+        self,
+        reports: Iterable[Call],
+        *,
+        now: datetime,
+        refused: Sequence[RefusedRecord] = (),
+        run_id: str = "",
+    ) -> Accepted:
         """Takes responsibility for the calls: on return they are durable and due.
 
-        A call that is there already is merged with what is known. Raises StoreUnavailable.
+        A call that is there already is merged with what is known. Records no call can be made of
+        are written down for the sync log, each once. Raises StoreUnavailable.
         """
         incoming = _merged_by_key(reports)
         new = changed = 0
@@ -85,21 +97,14 @@ class Ledger:
                 new = len(inserts)
             if updates:
                 connection.execute(_MERGE, updates)
+            if refused:
+                rows = {r.id: refused_log_row(r, run_id, now) for r in refused}
+                waiting = connection.execute(select(outbox.c.id).where(outbox.c.id.in_(rows)))
+                for row_id in waiting.scalars():
+                    del rows[row_id]
+                if rows:
+                    _append_to_outbox(connection, list(rows.values()), now)
         return Accepted(new=new, changed=changed, unchanged=len(incoming) - new - changed)
-
-    def refuse(
-        self, messages: Sequence[str], workspace: Workspace, *, run_id: str, now: datetime
-    ) -> None:
-        """Writes down records that no call can be made of, for the sync log alone."""
-        if not messages:
-            return
-        outcome = Outcome(Status.ERROR, Reason.INVALID_RECORD)
-        with writing(self._engine) as connection:
-            rows = [
-                log_row(None, outcome, workspace, run_id=run_id, now=now) | {"error_message": text}
-                for text in messages
-            ]
-            _append_to_outbox(connection, rows, now)
 
     def due_workspaces(self, *, now: datetime) -> list[Workspace]:
         """The workspaces with calls that are due and unclaimed, longest waiting first."""
@@ -122,12 +127,6 @@ class Ledger:
         )
         with reading(self._engine) as connection:
             return [Workspace(*row) for row in connection.execute(query)]
-
-    def next_due_at(self) -> datetime | None:
-        """When the next call is due, None if none is; it may be in the past."""
-        query = select(func.min(table.c.due_at)).where(table.c.state == DUE)
-        with reading(self._engine) as connection:
-            return cast("datetime | None", connection.execute(query).scalar())
 
     def count_due(self, *, now: datetime) -> int:
         """How many calls could be claimed now."""
@@ -162,10 +161,14 @@ class Ledger:
     def claim(
         self, workspace: Workspace, *, holder: str, limit: int, for_s: float, now: datetime
     ) -> list[Claim]:
-        """At most `limit` due calls of the workspace, for this holder alone for `for_s` seconds."""
+        """At most `limit` due calls of the workspace, for this holder alone for `for_s` seconds.
+
+        A holder is named "run/claim". What the same run still holds is not given out twice, even
+        if its time is over: the run lives and may be writing it.
+        """
         pick = (
             select(table)
-            .where(_is_of(workspace), _is_claimable(now))
+            .where(_is_of(workspace), _is_claimable(now), _is_not_of_run(holder))
             .order_by(table.c.due_at, table.c.call_id)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -176,7 +179,7 @@ class Ledger:
         return [claim_of(row) for row in rows]
 
     def release(self, claims: Sequence[Claim], *, holder: str, now: datetime) -> None:
-        """Gives calls back untouched, for anybody to claim at once."""
+        """Gives calls back, for anybody to claim at once; what they announced stays announced."""
         self._update_held(claims, holder, {"claimed_by": None, "claimed_until": None}, now)
 
     def holders(self) -> list[str]:
@@ -220,7 +223,9 @@ class Ledger:
                     [
                         key_parameters(claims[call_id].call)
                         | {
-                            "b_intent": intent,
+                            # What a lost create left to be looked up stays so until it is settled:
+                            # its engagement is in no row yet.
+                            "b_intent": (intent == "update" and claims[call_id].intent) or intent,
                             "b_contact": contact_ids.get(call_id),
                             "b_until": now + timedelta(seconds=for_s),
                             "b_now": now,
@@ -254,6 +259,68 @@ class Ledger:
             if ours:
                 connection.execute(_SETTLE, [settled_parameters(*pair, kind, now) for pair in ours])
                 rows = [settled_log_row(*pair, kind, run_id, now) for pair in ours]
+                _append_to_outbox(connection, rows, now)
+        return len(ours)
+
+    def workspaces_with_recordings(self, *, now: datetime) -> list[Workspace]:
+        """The workspaces with recordings that are due and unclaimed, longest waiting first."""
+        query = (
+            select(table.c.user_id, table.c.workspace_id)
+            .where(_has_recording_due(now))
+            .group_by(table.c.user_id, table.c.workspace_id)
+            .order_by(func.min(table.c.recording_due_at))
+        )
+        with reading(self._engine) as connection:
+            return [Workspace(*row) for row in connection.execute(query)]
+
+    def claim_recordings(
+        self, workspace: Workspace, *, holder: str, limit: int, for_s: float, now: datetime
+    ) -> list[Claim]:
+        """At most `limit` written calls whose recording is due, for this holder alone."""
+        pick = (
+            select(table)
+            .where(_is_of(workspace), _has_recording_due(now), _is_not_of_run(holder))
+            .order_by(table.c.recording_due_at, table.c.call_id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        with writing(self._engine) as connection:
+            rows = connection.execute(pick).all()
+            self._mark(connection, workspace, rows, holder, now + timedelta(seconds=for_s))
+        return [claim_of(row) for row in rows]
+
+    def save_file(self, claim: Claim, file_id: str, *, now: datetime) -> None:
+        """Notes the uploaded file at once, so that it is never uploaded again."""
+        with writing(self._engine) as connection:
+            connection.execute(
+                update(table)
+                .where(_is_of(claim.call.workspace), table.c.call_id == claim.call.id)
+                .values(file_id=file_id, updated_at=now)
+            )
+
+    def settle_recordings(
+        self,
+        settled: Sequence[tuple[Claim, RecordingOutcome]],
+        *,
+        holder: str,
+        run_id: str,
+        now: datetime,
+    ) -> int:
+        """Writes where the recordings stand, with their sync log rows; returns how many."""
+        if not settled:
+            return 0
+        by_id = {claim.call.id: (claim, outcome) for claim, outcome in settled}
+        workspace = settled[0][0].call.workspace
+        with writing(self._engine) as connection:
+            held = _held(connection, workspace, by_id, holder)
+            ours = [pair for call_id, pair in by_id.items() if call_id in held]
+            if ours:
+                connection.execute(
+                    _SETTLE_RECORDING, [recording_parameters(*pair, now) for pair in ours]
+                )
+            told = [pair for pair in ours if pair[1].status is not None]
+            if told:
+                rows = [recording_log_row(*pair, run_id, now) for pair in told]
                 _append_to_outbox(connection, rows, now)
         return len(ours)
 
@@ -327,6 +394,7 @@ _ANNOUNCE = (
 )
 _IS_UNCHANGED = table.c.record_digest == bindparam("b_digest")
 _WRITE_IS_UNKNOWN = bindparam("b_write_unknown", type_=Boolean) == true()
+_RECORDING_IS_DUE = bindparam("b_recording_due", type_=Boolean) == true()
 _SETTLE = (
     update(table)
     .where(_KEY_IS_GIVEN)
@@ -345,12 +413,30 @@ _SETTLE = (
         portal_id=bindparam("b_portal"),
         file_id=bindparam("b_file"),
         recording_status=bindparam("b_recording"),
+        recording_due_at=case(
+            (_RECORDING_IS_DUE, bindparam("b_now")), else_=table.c.recording_due_at
+        ),
         status=bindparam("b_status"),
         reason=bindparam("b_reason"),
         retryable=bindparam("b_retryable"),
         error_message=bindparam("b_message"),
         correlation_id=bindparam("b_correlation"),
         settled_at=bindparam("b_now"),
+        updated_at=bindparam("b_now"),
+    )
+)
+
+_SETTLE_RECORDING = (
+    update(table)
+    .where(_KEY_IS_GIVEN)
+    .values(
+        file_id=bindparam("b_file"),
+        recording_status=bindparam("b_recording"),
+        delivered_digest=bindparam("b_delivered"),
+        recording_due_at=bindparam("b_due_at"),
+        recording_attempt=bindparam("b_attempt"),
+        claimed_by=None,
+        claimed_until=None,
         updated_at=bindparam("b_now"),
     )
 )
@@ -418,3 +504,20 @@ def _is_claimable(now: datetime) -> ColumnElement[bool]:
 
 def _chunks(ids: Sequence[str]) -> Iterable[Sequence[str]]:
     return (ids[i : i + KEYS_PER_STATEMENT] for i in range(0, len(ids), KEYS_PER_STATEMENT))
+
+
+def _is_not_of_run(holder: str) -> ColumnElement[bool]:
+    run_id = holder.partition("/")[0]
+    return or_(
+        table.c.claimed_by.is_(None),
+        not_(table.c.claimed_by.startswith(f"{run_id}/", autoescape=True)),
+    )
+
+
+def _has_recording_due(now: datetime) -> ColumnElement[bool]:
+    # A call with a fuller report in line is written first: the note is one, so is its claim.
+    return and_(
+        table.c.state == SETTLED,
+        table.c.recording_due_at <= now,
+        or_(table.c.claimed_until.is_(None), table.c.claimed_until <= now),
+    )

@@ -20,7 +20,8 @@ from target_hubspot_calls.call import (
     call_to_json,
     parse_call,
 )
-from target_hubspot_calls.outcome import Outcome
+from target_hubspot_calls.errors import Reason, Status
+from target_hubspot_calls.outcome import Outcome, RecordingOutcome
 
 # A row is "due" (try it at due_at), "waiting" (until a person has acted) or "settled".
 DUE, WAITING, SETTLED = "due", "waiting", "settled"
@@ -30,14 +31,14 @@ DUE, WAITING, SETTLED = "due", "waiting", "settled"
 class Claim:
     """One call that this process alone may deliver until its claim runs out.
 
-    `intent` says that an earlier attempt announced a write ("create" or "update") and its result
-    is not known.
+    `intent` says what write an earlier attempt announced whose result is not known.
     """
 
     call: Call
     record_digest: str
     attempt: int
     intent: str | None
+    intent_at: datetime | None
     intent_contact_id: str | None
     contact_id: str | None
     contact_match: str | None
@@ -46,6 +47,19 @@ class Claim:
     delivered_digest: str | None
     file_id: str | None
     recording_status: str | None
+    recording_attempt: int
+    status: str | None
+    reason: str | None
+    portal_id: int | None
+
+
+@dataclass(frozen=True)
+class RefusedRecord:
+    """A record no call can be made of; `id` is the same whenever the same record comes again."""
+
+    id: str
+    workspace: Workspace
+    message: str
 
 
 @dataclass(frozen=True)
@@ -120,6 +134,7 @@ def settled_parameters(claim: Claim, outcome: Outcome, kind: str, now: datetime)
         "b_delivered": outcome.delivered_digest or claim.delivered_digest,
         "b_portal": outcome.portal_id,
         "b_file": outcome.file_id or claim.file_id,
+        "b_recording_due": outcome.recording_due,
         "b_recording": outcome.recording_status or claim.recording_status,
         "b_status": outcome.status.value,
         "b_reason": outcome.reason.value,
@@ -143,6 +158,47 @@ def settled_log_row(
         "file_id": outcome.file_id or claim.file_id,
         "recording_status": outcome.recording_status or claim.recording_status,
         "attempt": claim.attempt + 1,
+    }
+
+
+def refused_log_row(refused: RefusedRecord, run_id: str, now: datetime) -> dict[str, Any]:
+    """The sync log row of a record no call can be made of."""
+    outcome = Outcome(Status.ERROR, Reason.INVALID_RECORD, message=refused.message)
+    row = log_row(None, outcome, refused.workspace, run_id=run_id, now=now)
+    return row | {"id": refused.id}
+
+
+def recording_log_row(
+    claim: Claim, outcome: RecordingOutcome, run_id: str, now: datetime
+) -> dict[str, Any]:
+    """The sync log row that says where the recording of a written call stands."""
+    call_outcome = Outcome(
+        Status(claim.status or Status.SUCCESS),
+        Reason(claim.reason or Reason.CREATED),
+        message=outcome.message,
+        portal_id=claim.portal_id,
+    )
+    row = log_row(claim.call, call_outcome, claim.call.workspace, run_id=run_id, now=now)
+    return row | {
+        "contact_id": claim.contact_id,
+        "contact_match": claim.contact_match,
+        "engagement_id": claim.engagement_id,
+        "engagement_type": claim.engagement_type,
+        "file_id": outcome.file_id or claim.file_id,
+        "recording_status": outcome.status,
+        "attempt": claim.attempt,
+    }
+
+
+def recording_parameters(claim: Claim, outcome: RecordingOutcome, now: datetime) -> dict[str, Any]:
+    """Parameters of the row's update after an attempt to attach its recording."""
+    return key_parameters(claim.call) | {
+        "b_file": outcome.file_id or claim.file_id,
+        "b_recording": outcome.status,
+        "b_delivered": outcome.delivered_digest or claim.delivered_digest,
+        "b_due_at": outcome.retry_at,
+        "b_attempt": claim.recording_attempt + 1,
+        "b_now": now,
     }
 
 
@@ -203,6 +259,7 @@ def claim_of(row: Row[Any]) -> Claim:
         record_digest=row.record_digest,
         attempt=row.attempt,
         intent=row.intent,
+        intent_at=row.intent_at,
         intent_contact_id=row.intent_contact_id,
         contact_id=row.contact_id,
         contact_match=row.contact_match,
@@ -211,4 +268,8 @@ def claim_of(row: Row[Any]) -> Claim:
         delivered_digest=row.delivered_digest,
         file_id=row.file_id,
         recording_status=row.recording_status,
+        recording_attempt=row.recording_attempt,
+        status=row.status,
+        reason=row.reason,
+        portal_id=row.portal_id,
     )

@@ -74,6 +74,7 @@ connections = Table(
     Column("refresh_until", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("blocked_reason", Text),
     UniqueConstraint("user_id", "workspace_id"),
 )
 
@@ -152,8 +153,11 @@ calls = Table(
     Column("accepted_at", UtcDateTime, nullable=False),
     Column("settled_at", UtcDateTime),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("recording_due_at", UtcDateTime),
+    Column("recording_attempt", Integer, nullable=False, default=0, server_default="0"),
     Index(None, "state", "due_at"),
     Index(None, "user_id", "workspace_id", "state", "due_at"),
+    Index(None, "user_id", "workspace_id", "recording_due_at"),
 )
 
 # Contacts we created or are about to, by E.164 number: HubSpot's search shows them only later.

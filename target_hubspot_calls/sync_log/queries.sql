@@ -25,12 +25,12 @@ CREATE TABLE IF NOT EXISTS hubspot_sync_logs (
 );
 
 -- name: create_call_status
--- Where each call stands: its latest row.
+-- Where each call stands: its latest row. Records without a call id stand each for themselves.
 CREATE VIEW IF NOT EXISTS call_status AS
 SELECT *
 FROM hubspot_sync_logs
 QUALIFY row_number() OVER (
-    PARTITION BY user_id, workspace_id, call_id ORDER BY created_at DESC, id DESC
+    PARTITION BY user_id, workspace_id, coalesce(call_id, id) ORDER BY created_at DESC, id DESC
 ) = 1;
 
 -- name: create_daily_summary

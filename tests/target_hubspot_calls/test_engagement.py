@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from html.parser import HTMLParser
 
@@ -9,10 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from target_hubspot_calls.call import Call, Workspace, parse_call
+from target_hubspot_calls.call import LONGEST_CALL_ID, TEXT_FIELDS, Call, Workspace, parse_call
 from target_hubspot_calls.engagement import (
     CUT_MARK,
     LONGEST_BODY,
+    LONGEST_FACT,
+    LONGEST_LABEL,
+    LONGEST_LINK,
     EngagementType,
     RecordingNote,
     build_body,
@@ -180,6 +184,87 @@ def test_every_note_is_well_formed_short_enough_and_carries_its_id(record: dict[
     assert reader.well_formed
     assert len(body.encode("utf-16-le")) // 2 <= LONGEST_BODY
     assert call_id_of_body(body) == " ".join(call.id.split()) or call_id_of_body(body) == call.id
+
+
+def a_call_full_of(text: str, fields: int) -> Call:
+    """A call whose every field is `text`, with the longest id and `fields` structured ones."""
+    named = {f"{number}{text[:2000]}": text[:2000] for number in range(fields)}
+    in_one_line = "".join(char for char in text[:LONGEST_CALL_ID] if char.isprintable()) or "x"
+    return parse_call(
+        {
+            "id": (in_one_line * LONGEST_CALL_ID)[:LONGEST_CALL_ID],
+            "ended_at": "2026-11-20T15:05:21Z",
+            "duration_ms": 10**12,
+            "structured_data": named,
+            **dict.fromkeys(TEXT_FIELDS, text),
+        },
+        Workspace("u", "w"),
+    )
+
+
+def fullest_bodies(call: Call) -> list[str]:
+    """Its body with each kind of recording, without and with the transcript."""
+    links = [f"https://calls.example.test/recordings/{call.id}", call.id * 100]
+    recordings = [
+        RecordingNote(),
+        RecordingNote(file_id="77"),
+        *[RecordingNote(None, x) for x in links],
+    ]
+    return [body_of(call, each, told) for each in recordings for told in (False, True)]
+
+
+def is_sound(body: str, call: Call) -> bool:
+    """Whether HubSpot takes the body, people can read it, and it ends with the call's id."""
+    reader = read(body)
+    return (
+        len(body.encode("utf-16-le")) // 2 <= LONGEST_BODY
+        and reader.well_formed
+        and reader.tags <= OUR_TAGS
+        and reader.attributes <= {"a.href"}
+        and body.endswith(f"<p>Call ID: {html.escape(call.id)}</p>")
+        and call_id_of_body(body) == call.id
+    )
+
+
+@pytest.mark.parametrize("char", ["a", "&", "'", "<", "👩", "é", "a\n", "e\u0301"])
+@pytest.mark.parametrize("length", [101, 501, 70_000])
+def test_a_note_full_in_every_field_stays_within_the_limit(char: str, length: int) -> None:
+    call = a_call_full_of(char * length, fields=60)
+
+    bodies = fullest_bodies(call)
+
+    assert [is_sound(body, call) for body in bodies] == [True] * len(bodies)
+
+
+@given(
+    st.text(st.sampled_from("a&\"'<>é👩\u0301\u200d\n "), min_size=1, max_size=40),
+    st.integers(1, 2000),
+    st.integers(0, 60),
+)
+@settings(max_examples=20)
+def test_a_note_full_of_anything_stays_within_the_limit(text: str, times: int, fields: int) -> None:
+    call = a_call_full_of(text * times, fields)
+
+    bodies = fullest_bodies(call)
+
+    assert [is_sound(body, call) for body in bodies] == [True] * len(bodies)
+
+
+def test_a_cut_fact_and_a_cut_label_say_so_and_keep_their_place() -> None:
+    call = a_call_full_of("&" * 600, fields=1)
+
+    body = body_of(call)
+
+    name, label = f"with {'&' * 600}", f"0{'&' * 600}"
+    assert html.escape(name)[: LONGEST_FACT - 20] in body
+    assert html.escape(label)[: LONGEST_LABEL - 20] in body
+    assert read(body).text.count(CUT_MARK) == 4 + 1 + 1
+
+
+def test_a_link_that_would_be_cut_is_left_out(a_call: Callable[..., Call]) -> None:
+    body = body_of(a_call(), RecordingNote(link="https://a.test/" + "x" * LONGEST_LINK))
+
+    assert "Recording" not in body
 
 
 BODIES = {

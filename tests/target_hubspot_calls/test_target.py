@@ -166,6 +166,19 @@ def test_a_record_without_an_id_is_an_outcome_and_the_others_go_on(
     ]
 
 
+def test_a_bad_record_read_again_is_not_told_of_again(
+    config: dict[str, Any], portal: Simulator, a_call_record: Callable[..., dict[str, Any]]
+) -> None:
+    text = lines(SCHEMA, record(a_call_record(id=None)), record(a_call_record(id="x" * 300)))
+
+    listen(config, text)
+    listen(config, text)
+
+    with duckdb.connect(Path(config["data_dir"]) / "sync_log.duckdb", read_only=True) as log:
+        assert log.execute("select count(*) from hubspot_sync_logs").fetchall() == [(2,)]
+        assert log.execute("select count(*) from call_status").fetchall() == [(2,)]
+
+
 def test_records_that_name_no_workspace_belong_to_the_settings_one(
     config: dict[str, Any], portal: Simulator, a_call_record: Callable[..., dict[str, Any]]
 ) -> None:
@@ -254,6 +267,18 @@ def test_wrong_settings_are_refused_with_all_faults_listed(tmp_path: Path) -> No
     ):
         assert said in errors
     assert "secret-refresh-token" not in errors
+    assert "Traceback" not in errors
+
+
+def test_a_data_directory_that_cannot_be_made_ends_the_run_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "in-the-way").touch()
+
+    _, errors = (
+        target := run_target({"data_dir": f"{tmp_path}/in-the-way/data"}, tmp_path)
+    ).communicate("")
+
+    assert target.returncode == 1
+    assert "data directory" in errors
     assert "Traceback" not in errors
 
 

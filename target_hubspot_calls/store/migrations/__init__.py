@@ -15,7 +15,6 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-
 # What it says at INFO at each opening tells an operator nothing.
 logging.getLogger("alembic").setLevel(logging.WARNING)
 

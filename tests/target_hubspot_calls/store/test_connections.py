@@ -124,15 +124,20 @@ def test_states_and_waits_are_kept_until_the_connection_works_again(connections,
     lacking = connections.get("ada", "sales")
     connections.require_reconnect(added.id, "The grant is dead.")
     dead = connections.get("ada", "sales")
-    connections.block_until(added.id, until, "The daily limit is reached.")
+    connections.block_until(added.id, until, "daily_limit", "The daily limit is reached.")
     blocked = connections.get("ada", "sales")
     connections.activate(added.id)
     working = connections.get("ada", "sales")
 
     assert (lacking.state, lacking.state_detail) == ("missing_scope", "The scope files is missing.")
     assert (dead.state, dead.state_detail) == ("reconnect_required", "The grant is dead.")
-    assert (blocked.blocked_until, blocked.state_detail) == (until, "The daily limit is reached.")
+    assert (blocked.blocked_until, blocked.blocked_reason, blocked.state_detail) == (
+        until,
+        "daily_limit",
+        "The daily limit is reached.",
+    )
     assert (working.state, working.state_detail, working.blocked_until) == ("active", None, None)
+    assert working.blocked_reason is None
     assert (working.portal_id, working.updated_at) == (42, clock.now)
 
 
@@ -210,3 +215,11 @@ def test_one_connection_that_no_key_opens_does_not_hold_up_the_others(engine):
 
     assert Connections(engine, Vault([NEW, OLD])).remove("ada", "a")
     Connections(engine, Vault([NEW])).check_keys()
+
+
+def test_tokens_of_the_settings_never_replace_those_that_were_renewed(connections):
+    first = connections.keep_oauth(":settings:", "fingerprint", TOKENS)
+
+    second = connections.keep_oauth(":settings:", "fingerprint", TOKENS)
+
+    assert second == first

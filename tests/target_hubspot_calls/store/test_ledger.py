@@ -14,7 +14,8 @@ from target_hubspot_calls.call import Call, Workspace
 from target_hubspot_calls.errors import NotConnected, Reason, Status, Unavailable
 from target_hubspot_calls.outcome import Outcome, outcome_of_error
 from target_hubspot_calls.store.database import open_database, reading
-from target_hubspot_calls.store.ledger import Accepted, Claim, Ledger
+from target_hubspot_calls.store.ledger import Ledger
+from target_hubspot_calls.store.ledger_rows import Accepted, Claim, RefusedRecord
 from target_hubspot_calls.store.schema import calls, outbox
 
 HARBOR = Workspace("dana", "harbor-dental")
@@ -236,7 +237,7 @@ def test_a_transient_error_is_due_again_at_its_time(
     )
 
     assert ledger.count_due(now=noon) == 0
-    assert ledger.next_due_at() == noon + timedelta(seconds=10)
+    assert ledger.count_due(now=noon + timedelta(seconds=9)) == 0
     assert ledger.count_due(now=noon + timedelta(seconds=10)) == 1
 
 
@@ -245,7 +246,7 @@ def test_a_call_that_waits_for_a_person_is_due_once_woken(
 ) -> None:
     ledger.accept([a_call()], now=noon)
     settle(ledger, claim_one(), outcome_of_error(NotConnected("No connection.")), noon)
-    assert ledger.next_due_at() is None
+    assert ledger.count_due(now=noon + timedelta(days=365)) == 0
     assert ledger.waiting_workspaces() == [HARBOR]
 
     woken = ledger.wake(HARBOR, now=noon)
@@ -264,15 +265,18 @@ def test_two_workspaces_may_have_a_call_of_the_same_id(
     assert [claim.call.workspace_id for claim in claims] == ["harbor-dental"]
 
 
-def test_a_refused_record_is_written_down_for_the_sync_log(
+def test_a_refused_record_is_written_down_once_for_the_sync_log(
     ledger: Ledger, engine: Engine, noon: datetime
 ) -> None:
-    ledger.refuse(["The record has no id."], HARBOR, run_id="run", now=noon)
+    refused = RefusedRecord("invalid-1", HARBOR, "The record has no id.")
+
+    ledger.accept([], now=noon, refused=[refused, refused], run_id="run")
+    ledger.accept([], now=noon, refused=[refused], run_id="run")
 
     (row,) = outbox_rows(engine)
-    assert (row["call_id"], row["status"], row["reason"], row["error_message"]) == (
+    assert (row["id"], row["call_id"], row["reason"], row["error_message"]) == (
+        "invalid-1",
         None,
-        "error",
         "invalid_record",
         "The record has no id.",
     )
