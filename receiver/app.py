@@ -19,6 +19,7 @@ from call_stream.stream import CallStreamWriter
 from receiver.answers import error_content
 from receiver.health import health_routes
 from receiver.lookups import WebhookDirectory, WebhookLookup
+from receiver.recordings import RecordingDesk, recording_routes
 from receiver.settings import ReceiverSettings
 from receiver.webhooks import PATH_PREFIX, WebhookRoute
 
@@ -44,9 +45,16 @@ class Receiver:
 
 
 def create_app(
-    settings: ReceiverSettings, *, stream: CallStreamWriter, webhooks: WebhookDirectory
+    settings: ReceiverSettings,
+    *,
+    stream: CallStreamWriter,
+    webhooks: WebhookDirectory,
+    recordings: RecordingDesk | None = None,
 ) -> Receiver:
-    """The receiver's application. It owns `stream` from now on: shutting down closes it."""
+    """The receiver's application, without links to recordings if there is no desk for them.
+
+    It owns `stream` and `recordings` from now on: shutting down closes them.
+    """
     lookup = WebhookLookup(
         webhooks, keep_s=settings.webhook_cache_s, most=settings.webhook_cache_size
     )
@@ -55,9 +63,14 @@ def create_app(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
         await asyncio.to_thread(stream.close)
+        if recordings is not None:
+            await recordings.aclose()
 
     others = Starlette(
-        routes=health_routes(stream, lookup),
+        routes=[
+            *health_routes(stream, lookup),
+            *(recording_routes(recordings) if recordings is not None else ()),
+        ],
         lifespan=lifespan,
         exception_handlers={HTTPException: _http_error, Exception: _internal_error},
     )

@@ -129,7 +129,7 @@ def _print_result(result: Result, folder: Path, *, as_json: bool) -> None:
 def _print_outcomes(result: Result) -> None:
     shown = result.outcomes[:_SHOWN_CALLS]
     short = shorten_ids([str(row["call_id"]) for row in shown])
-    columns = ("call", "number", "contact", "note", "status", "reason")
+    columns = ("call", "number", "contact", "note", "recording", "status", "reason")
     click.echo()
     print_table(
         [Column(title, fold=title == "contact") for title in columns],
@@ -139,6 +139,7 @@ def _print_outcomes(result: Result) -> None:
                 row["phone_number"],
                 result.names.get(str(row["contact_id"])),
                 row["engagement_id"],
+                row["recording_status"],
                 row["status"],
                 row["reason"],
             )
@@ -159,6 +160,7 @@ def _to_document(row: dict[str, object], result: Result) -> dict[str, object]:
         "contact_id": row["contact_id"],
         "contact_email": result.emails.get(str(row["contact_id"])),
         "engagement_id": row["engagement_id"],
+        "recording_status": row["recording_status"],
         "status": row["status"],
         "reason": row["reason"],
         "error_message": row["error_message"],

@@ -12,12 +12,9 @@ from typing import Any
 
 from hubspot_calls.demo.samples import Expected, Report
 from target_hubspot_calls.engagement import call_id_of_body
-from target_hubspot_calls.errors import Reason, Status
+from target_hubspot_calls.errors import Status
 
 Row = Mapping[str, Any]
-
-# A report that says nothing new leaves the earlier outcome as it is.
-_UNCHANGED = {Reason.CREATED, Reason.UPDATED, Reason.UNCHANGED}
 
 
 @dataclass(frozen=True)
@@ -75,8 +72,7 @@ def _faults(call_id: str, expected: Expected, seen: Seen) -> list[str]:
     faults = []
     wanted = f"{expected.status} {expected.reason}"
     got = f"{row['status']} {row['reason']}"
-    as_before = expected.reason == Reason.UNCHANGED and row["reason"] in _UNCHANGED
-    if got != wanted and not as_before:
+    if got != wanted:
         message = f" ({row['error_message']})" if row["error_message"] else ""
         faults.append(f"is {got}{message}, must be {wanted}")
     contact = seen.emails.get(str(row["contact_id"])) if row["contact_id"] else None

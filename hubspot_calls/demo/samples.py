@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ _PLACES = (
     Path(__file__).parents[1] / "sample_data",
     Path(__file__).parents[2] / "sample_data",
 )
+_RECORDINGS = "https://recordings.example.test/calls"
+_EXPIRY = re.compile(rb'("presignedUrlsExpiresAt":\s*)"[^"]*"')
 _TEMPLATE = "01-inbound-with-recording.json"
 
 
@@ -82,6 +86,13 @@ def load_samples() -> Samples:
     except (OSError, ValueError, KeyError) as err:
         raise SamplesMissing(f"the sample data in {directory} cannot be read ({err})") from err
     return Samples(directory, tuple(contacts), reports)
+
+
+def place_recordings(report: Report, address: str, *, now: datetime) -> Report:
+    """The report as if VAPI sent it now: its recording lies at `address`, its links are alive."""
+    body = report.body.replace(_RECORDINGS.encode(), address.encode())
+    alive_until = (now + timedelta(minutes=30)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    return replace(report, body=_EXPIRY.sub(rf'\g<1>"{alive_until}"'.encode(), body))
 
 
 def generate_reports(samples: Samples, count: int) -> Iterator[Report]:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from hubspot_calls.demo.check import Seen, find_differences, find_strays
 from hubspot_calls.demo.notes_page import full_name
 from hubspot_calls.demo.other_sync import run_command
 from hubspot_calls.demo.post import post_reports
-from hubspot_calls.demo.samples import Report, Samples, generate_reports
+from hubspot_calls.demo.samples import Report, Samples, generate_reports, place_recordings
 from hubspot_calls.demo.stage import Stage
 from hubspot_calls.pipeline import run_once
 from hubspot_calls.progress import shown_progress
@@ -76,6 +77,9 @@ class Show:
     def _round(self, samples: list[Report], generated: Iterable[Report], more: int) -> None:
         self._tell(f"Posting {len(samples) + more} reports to {self._stage.receiver_url}")
         posted: list[Report] = []
+        address, now = f"{self._stage.portal.url}/_simulator/recordings", datetime.now(UTC)
+        samples = [place_recordings(report, address, now=now) for report in samples]
+        generated = (place_recordings(report, address, now=now) for report in generated)
 
         def keep(report: Report) -> None:
             posted.append(replace(report, body=b""))

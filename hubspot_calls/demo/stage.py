@@ -77,6 +77,8 @@ def set_stage(folder: Path, contacts: Path) -> Iterator[Stage]:
             "HUBSPOT_CALLS_DATA_DIR": str(folder),
             "HUBSPOT_API_URL": portal.url,
             "HUBSPOT_APP_URL": portal.url,
+            # The samples' recordings lie beside the pretend portal, on this machine.
+            "HUBSPOT_CALLS_RECORDING_HOSTS": "127.0.0.1",
         }
         with _receiver(folder, variables) as receiver_url:
             variables["HUBSPOT_CALLS_PUBLIC_URL"] = receiver_url

@@ -42,6 +42,8 @@ class Machine:
         return inherited | {
             "HUBSPOT_CALLS_DATA_DIR": str(self.folder / "data"),
             "HUBSPOT_API_URL": self.portal.url,
+            # Nothing outside this machine is asked for the samples' recordings.
+            "HUBSPOT_CALLS_RECORDING_HOSTS": "127.0.0.1",
         }
 
     def start(self, *command: str) -> subprocess.Popen[str]:

@@ -61,16 +61,21 @@ class RunningReceiver:
         host, port = self.url.removeprefix("http://").split(":")
         return socket.create_connection((host, int(port)), timeout=20)
 
-    def send_raw(self, request: bytes) -> bytes:
-        """Everything that comes back until the connection closes or falls silent."""
+    def send_raw(self, request: bytes, *, answers: int = 1) -> bytes:
+        """Everything that comes back until the connection closes, or falls silent.
+
+        Silence counts only when that many answers have come and none of them says it closes.
+        """
         with self.connect() as connection:
-            connection.settimeout(0.5)
-            connection.sendall(request)
             answer = b""
             try:
+                connection.sendall(request)
                 while chunk := connection.recv(65536):
                     answer += chunk
-            except (TimeoutError, ConnectionResetError):
+                    come = answer.count(b"HTTP/1.1 ") >= answers
+                    closes = b"connection: close" in answer.lower()
+                    connection.settimeout(0.5 if come and not closes else 20)
+            except (TimeoutError, ConnectionResetError, BrokenPipeError):
                 return answer
             return answer
 

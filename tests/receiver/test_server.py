@@ -65,7 +65,7 @@ def test_a_refused_connection_is_closed_and_an_answered_one_goes_on(receiver):
     ).encode()
     bad = good.replace(receiver.secret.encode(), b"wrong")
 
-    answers = [receiver.send_raw(good * 3), receiver.send_raw(bad * 3)]
+    answers = [receiver.send_raw(good * 3, answers=3), receiver.send_raw(bad * 3)]
 
     assert [answer.count(b"HTTP/1.1 ") for answer in answers] == [3, 1]
 

@@ -28,6 +28,13 @@ def refused(answer, status, code):
     return content["error"]
 
 
+def wait_for(check, timeout_s=20):
+    give_up_at = time.monotonic() + timeout_s
+    while not check():
+        assert time.monotonic() < give_up_at, "it did not happen in time"
+        time.sleep(0.01)
+
+
 def test_a_report_is_answered_once_its_record_is_on_disk(receiver, report):
     answer = receiver.post(report("call-1"))
 
@@ -444,7 +451,7 @@ def test_a_sender_that_hangs_up_before_the_answer_has_its_report_stored_once(
     class SlowDisk(Disk):
         def fdatasync(self, fd):
             reached.set()
-            hung_up.wait(10)
+            hung_up.wait(40)
             super().fdatasync(fd)
 
     reached, hung_up = threading.Event(), threading.Event()
@@ -457,8 +464,8 @@ def test_a_sender_that_hangs_up_before_the_answer_has_its_report_stored_once(
 
     with receiver.connect() as connection:
         connection.sendall(head + body)
-        assert reached.wait(10)
-    time.sleep(0.1)
+        assert reached.wait(20)
+    wait_for(lambda: not receiver.server.server_state.connections)
     hung_up.set()
     receiver.stop()
 
@@ -628,18 +635,23 @@ def test_a_path_that_is_no_id_is_not_repeated_in_the_log(receiver, report, caplo
 
 
 def test_a_slow_sender_does_not_hold_up_the_others(receiver, report):
+    def post_all():
+        started = time.monotonic()
+        answers = {receiver.post(report(str(number))).status_code for number in range(50)}
+        return answers, time.monotonic() - started
+
+    _, alone_s = post_all()
     slow = [receiver.connect() for _ in range(50)]
     for connection in slow:
         connection.sendall(b"POST " + receiver.path.encode() + b" HTTP/1.1\r\nHost: x\r\n")
 
-    started = time.monotonic()
-    answers = {receiver.post(report(str(number))).status_code for number in range(50)}
-    took_s = time.monotonic() - started
+    answers, took_s = post_all()
     for connection in slow:
         connection.close()
 
     assert answers == {200}
-    assert took_s < 5
+    # A busy machine is slow alone, too.
+    assert took_s < max(5, 10 * alone_s)
 
 
 def test_stopping_under_load_stores_all_that_was_answered(serve, report):
@@ -661,7 +673,7 @@ def test_stopping_under_load_stores_all_that_was_answered(serve, report):
     lanes = [threading.Thread(target=send, args=(lane,)) for lane in range(8)]
     for lane in lanes:
         lane.start()
-    time.sleep(0.3)
+    wait_for(lambda: len(answered) > 20)
     receiver.stop()
     for lane in lanes:
         lane.join()
