@@ -7,7 +7,6 @@ and a body never passes HubSpot's limit.
 from __future__ import annotations
 
 import html
-import json
 import re
 import unicodedata
 from bisect import bisect_right
@@ -32,6 +31,7 @@ LONGEST_LABEL = 100
 LONGEST_CELL = 500
 LONGEST_LINK = 8_000
 MOST_ROWS = 40
+DEEPEST_VALUE = 4
 CALL_ID_LABEL = "Call ID:"
 CUT_MARK = "… [cut]"
 
@@ -107,7 +107,7 @@ def build_body(
     end = f"<p>{CALL_ID_LABEL} {_escaped(call.id)}</p>"
     parts = [
         f"<p><strong>{_escaped(title(call))}</strong><br>{_facts(call, default_region)}</p>",
-        _section("Summary", call.summary, LONGEST_SUMMARY),
+        _summary(call),
         _table(call.structured_data),
         _recording(recording),
     ]
@@ -164,9 +164,12 @@ def _facts(call: Call, default_region: str) -> str:
     if call.assistant_name:
         facts.append(f"by {call.assistant_name}")
     if call.ended_reason:
-        facts.append(f"ended: {call.ended_reason.replace('-', ' ')}")
+        # VAPI's dotted reasons are codes for its own faults, no words.
+        words = call.ended_reason
+        facts.append(f"ended: {words if '.' in words else words.replace('-', ' ')}")
     if call.success_evaluation:
-        facts.append(f"success: {call.success_evaluation}")
+        said = {"true": "yes", "false": "no"}.get(call.success_evaluation.lower())
+        facts.append(f"goal reached: {said or call.success_evaluation}")
     return " · ".join(_fitted(_one_line(fact), LONGEST_FACT) for fact in facts)
 
 
@@ -186,6 +189,12 @@ def _shown_number(call: Call, default_region: str) -> str | None:
         return call.customer_number
 
 
+def _summary(call: Call) -> str:
+    if not call.summary and call.transcript:
+        return "<p>No summary was given.</p>"
+    return _section("Summary", call.summary, LONGEST_SUMMARY)
+
+
 def _section(heading: str, text: str | None, budget: int) -> str:
     if not text or not text.strip():
         return ""
@@ -199,7 +208,7 @@ def _table(data: Mapping[str, Any] | None) -> str:
         return ""
     rows = []
     for name, value in list(data.items())[:MOST_ROWS]:
-        label = _fitted(_one_line(name), LONGEST_LABEL)
+        label = _fitted(_shown_name(name), LONGEST_LABEL)
         cell = _fitted(_shown_value(value), LONGEST_CELL)
         rows.append(f"<tr><td><strong>{label}:</strong> </td><td>{cell}</td></tr>")
     if len(data) > MOST_ROWS:
@@ -208,14 +217,26 @@ def _table(data: Mapping[str, Any] | None) -> str:
     return f"{heading}<table><tbody>{''.join(rows)}</tbody></table>"
 
 
-def _shown_value(value: object) -> str:
+def _shown_value(value: object, depth: int = 0) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, str | int | float):
-        return str(value)
-    return json.dumps(value, ensure_ascii=False)
+    if depth > DEEPEST_VALUE:
+        return CUT_MARK
+    if isinstance(value, list):
+        return ", ".join(_shown_value(item, depth + 1) for item in value)
+    if isinstance(value, Mapping):
+        return ", ".join(
+            f"{_shown_name(name)}: {_shown_value(item, depth + 1)}" for name, item in value.items()
+        )
+    return str(value)
+
+
+def _shown_name(name: str) -> str:
+    """A field's name as words: "new_patient" is "New patient"."""
+    words = _one_line(name.replace("_", " "))
+    return words[:1].upper() + words[1:]
 
 
 def _recording(recording: RecordingNote) -> str:

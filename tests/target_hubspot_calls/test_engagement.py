@@ -87,12 +87,12 @@ def test_a_note_is_readable_at_a_glance(a_call: Callable[..., Call]) -> None:
     assert body == (
         "<p><strong>Inbound call, completed</strong><br>"
         "20 Nov 2026, 15:04 UTC · 1 min 16 s · with Dana Ruiz +1 415-555-0123 · by Front desk"
-        " · ended: customer ended call · success: true</p>"
+        " · ended: customer ended call · goal reached: yes</p>"
         "<p><strong>Summary</strong><br>The caller moved a cleaning to Friday at ten.</p>"
         "<p><strong>Extracted by the assistant</strong></p>"
-        "<table><tbody><tr><td><strong>intent:</strong> </td><td>reschedule</td></tr>"
-        "<tr><td><strong>paid:</strong> </td><td>yes</td></tr>"
-        "<tr><td><strong>day:</strong> </td><td>-</td></tr></tbody></table>"
+        "<table><tbody><tr><td><strong>Intent:</strong> </td><td>reschedule</td></tr>"
+        "<tr><td><strong>Paid:</strong> </td><td>yes</td></tr>"
+        "<tr><td><strong>Day:</strong> </td><td>-</td></tr></tbody></table>"
         '<p>Recording: <a href="https://calls.example.test/recordings/x">listen</a></p>'
         "<p>Call ID: 01a1f97c-7300-7aa2-9c10-5f3a2b6d8e01</p>"
     )
@@ -115,6 +115,33 @@ def test_a_call_nobody_answered_is_a_short_note(a_call: Callable[..., Call]) -> 
         " · with +1 415-555-0123 · ended: customer did not answer</p>"
         "<p>Call ID: 01a1f97c-7300-7aa2-9c10-5f3a2b6d8e01</p>"
     )
+
+
+def test_extracted_data_reads_as_words(a_call: Callable[..., Call]) -> None:
+    data = {"new_patient": False, "appointment": {"day": "Friday", "times": ["10:00", "11:00"]}}
+
+    text = read(body_of(a_call(structured_data=data))).text
+
+    assert "New patient: no" in text
+    assert "Appointment: Day: Friday, Times: 10:00, 11:00" in text
+
+
+def test_deeply_nested_data_is_cut_and_breaks_nothing(a_call: Callable[..., Call]) -> None:
+    data: dict[str, object] = {}
+    for _ in range(300):
+        data = {"a": data}
+
+    assert f"A: {CUT_MARK}" in read(body_of(a_call(structured_data=data))).text
+
+
+def test_a_talk_without_a_summary_says_so(a_call: Callable[..., Call]) -> None:
+    assert "No summary was given." in body_of(a_call(summary=None))
+
+
+def test_a_code_of_vapis_stays_a_code(a_call: Callable[..., Call]) -> None:
+    body = body_of(a_call(ended_reason="call.start.error-get-transport"))
+
+    assert "ended: call.start.error-get-transport" in body
 
 
 def test_everything_from_outside_is_text_and_never_markup(a_call: Callable[..., Call]) -> None:
