@@ -91,7 +91,11 @@ class FileStreamReader:
         if not after:
             return segments[0].base
         if after < segments[0].base:
-            raise PositionGone(after, "the entries there are no longer kept")
+            with self._open(segments[0].base, after) as oldest:
+                # After a crash a gap lies before a segment: whoever read up to it lost nothing.
+                if not 0 < oldest.previous_end <= after:
+                    raise PositionGone(after, "the entries there are no longer kept")
+            return segments[0].base
         return max(segment.base for segment in segments if segment.base <= after)
 
     def _base_after(self, base: int) -> int | None:

@@ -85,6 +85,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
             prog_name=PROGRAM,
             standalone_mode=False,
         )
+    except click.exceptions.NoArgsIsHelpError as err:
+        say(err.format_message())
+        return WRONG_USE
     except click.UsageError as err:
         where = err.ctx.command_path if err.ctx else PROGRAM
         _complain(f"{err.format_message().rstrip('.')}; see `{where} --help`")

@@ -39,11 +39,12 @@ class PlainLine(logging.Formatter):
 
 
 class JsonLine(logging.Formatter):
-    """One JSON object a line."""
+    """One JSON object a line; a record's `fields`, where it has some, stand beside the rest."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as a JSON object with ts, level, logger and message."""
         entry = {
+            **getattr(record, "fields", {}),
             "ts": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname.lower(),
             "logger": record.name,

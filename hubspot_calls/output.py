@@ -79,12 +79,17 @@ def is_wide() -> bool:
     return not sys.stdout.isatty() or stdout_console().width >= WIDE
 
 
-def to_local_time(moment: datetime | None) -> str:
-    """The moment in the reader's zone, to the second; a dash for none."""
+def to_utc_time(moment: datetime | None) -> str:
+    """The moment in UTC, to the second; a dash for none. The column's title says UTC."""
     if moment is None:
         return "-"
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return aware.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return aware.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def count_of(count: int, noun: str) -> str:
+    """The count with its noun: 1 call, 2 calls."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _to_cell(value: object) -> Text:
@@ -92,7 +97,7 @@ def _to_cell(value: object) -> Text:
         return Text("-")
     if isinstance(value, Text):
         return value
-    return Text(to_local_time(value) if isinstance(value, datetime) else str(value))
+    return Text(to_utc_time(value) if isinstance(value, datetime) else str(value))
 
 
 def _to_plain(value: Any) -> object:

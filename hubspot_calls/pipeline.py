@@ -13,13 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hubspot_calls.confirmed_position import ConfirmedPosition
 from hubspot_calls.processes import (
     ChildProcess,
     LineHandler,
     clean_environment,
     singer_log_environment,
 )
-from hubspot_calls.settings import Settings
+from hubspot_calls.run_totals import in_plain_words
+from hubspot_calls.settings import READER_NAME, Settings
 from hubspot_calls.signals import on_signals
 from hubspot_calls.sync_state import StateFile, UnreadableState, sole_sync
 from target_hubspot_calls.errors import CallSyncError
@@ -63,6 +65,7 @@ class Pipeline:
         self._follow = follow
         self._on_line = on_line
         self._state = StateFile(settings.data_dir)
+        self._confirmed = ConfirmedPosition(settings.stream_url, READER_NAME)
         self._stop = threading.Event()
         self._state_fault: str | None = None
 
@@ -90,6 +93,7 @@ class Pipeline:
                 directory=directory,
                 stdin=tap.stdout,
                 on_line=self._on_line,
+                reword=in_plain_words,
             )
         except BaseException:
             tap.close()
@@ -122,14 +126,17 @@ class Pipeline:
 
     def _keep_states(self, target: ChildProcess) -> None:
         for raw in target.stdout:
+            state = raw.decode("utf-8", "replace").strip()
             try:
-                self._state.save(raw.decode("utf-8", "replace").strip())
+                self._state.save(state)
+                self._confirmed.confirm(state)
                 self._state_fault = None
             except UnreadableState as err:
                 # Reading on matters more: a full pipe would stop the target. An older mark only
                 # means that calls are read again, and found to be known.
                 logger.error("%s", err)
                 self._state_fault = str(err)
+        self._confirmed.note()
 
     def _find_fault(
         self, tap: ChildProcess, tap_code: int, target: ChildProcess, target_code: int

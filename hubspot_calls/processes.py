@@ -23,6 +23,7 @@ _LOG_CONFIG = Path(__file__).with_name("child_logging.json")
 _KEPT_LINES = 20
 
 LineHandler = Callable[[Mapping[str, Any]], None]
+Reword = Callable[[str], str]
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -55,12 +56,14 @@ class ChildProcess:
         stdout: int = subprocess.PIPE,
         config: Mapping[str, Any] | None = None,
         on_line: LineHandler | None = None,
+        reword: Reword = str,
     ) -> None:
         self.name = name
         self.last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self.last_error: str | None = None
         self._logger = logging.getLogger(name)
         self._on_line = on_line
+        self._reword = reword
         lifeline, self._lifeline = os.pipe()
         try:
             with tempfile.TemporaryFile() as config_file:
@@ -156,7 +159,7 @@ class ChildProcess:
         if not text:
             return
         line = _parse_line(text)
-        message, level = str(line["message"]), str(line["level"])
+        message, level = self._reword(str(line["message"])), str(line["level"])
         self.last_lines.append(message)
         if level in ("error", "critical"):
             self.last_error = message

@@ -5,7 +5,6 @@ Knows the ledger's counts and the target's last log line; it must not know the p
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,12 +16,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from hubspot_calls.rooms import open_store
+from hubspot_calls.run_totals import read_totals
 from hubspot_calls.settings import Settings
 from target_hubspot_calls.errors import CallOutcomeError, Reason, Status
 
 _EVERY_S = 0.5
-# How target-hubspot-calls begins the log line that holds its counts.
-_LAST_LINE = "run finished: "
 
 
 @dataclass
@@ -34,12 +32,10 @@ class RunCounts:
 
     def hear(self, line: Mapping[str, Any]) -> None:
         """Take note of a log line of the target, if it is the one with the counts."""
-        message = str(line["message"])
-        if not message.startswith(_LAST_LINE):
-            return
-        totals = json.loads(message.removeprefix(_LAST_LINE))
-        self.by_reason = {str(reason): int(n) for reason, n in totals["outcomes"].items()}
-        self.waiting = int(totals["waiting"])
+        totals = read_totals(str(line["message"]))
+        if totals is not None:
+            self.by_reason = dict(totals.by_reason)
+            self.waiting = totals.waiting
 
     def rows(self) -> list[tuple[str, str, int]]:
         """Status, reason and count, the most first."""

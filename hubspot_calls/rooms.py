@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hubspot_calls.data_dir import check_data_dir, make_data_dir
 from hubspot_calls.settings import Settings
 
 if TYPE_CHECKING:
@@ -60,6 +62,13 @@ class Store:
         return Ledger(self.engine)
 
     @property
+    def has_connections(self) -> bool:
+        """Whether any portal is connected; unlike `connections` it needs, and makes, no key."""
+        from target_hubspot_calls.store.connections import holds_tokens
+
+        return holds_tokens(self.engine)
+
+    @property
     def connections(self) -> Connections:
         """Connected portals. Raises SettingsError or WrongEncryptionKey."""
         from target_hubspot_calls.store.connections import Connections, holds_tokens
@@ -77,16 +86,43 @@ class Store:
 def open_store(settings: Settings) -> Iterator[Store]:
     """The operational store, made with its data directory (0700) where missing.
 
-    Raises StoreUnavailable.
+    Raises StoreUnavailable, DataDirUnusable.
     """
     from target_hubspot_calls.store.database import open_database
 
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_data_dir(settings.data_dir)
     engine = open_database(settings.database_url.get_secret_value())
     try:
         yield Store(settings, engine)
     finally:
         engine.dispose()
+
+
+@contextmanager
+def open_store_if_there(settings: Settings) -> Iterator[Store | None]:
+    """The operational store, or None where there is none yet; nothing is made.
+
+    Raises StoreUnavailable, DataDirUnusable.
+    """
+    check_data_dir(settings.data_dir)
+    if _store_is_missing(settings.database_url.get_secret_value()):
+        yield None
+        return
+    with open_store(settings) as store:
+        yield store
+
+
+def _store_is_missing(url: str) -> bool:
+    """True for a SQLite file that is not there; of a server only opening can tell."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        address = make_url(url)
+    except (ArgumentError, ValueError):
+        return False
+    is_file = address.get_backend_name() == "sqlite" and bool(address.database)
+    return is_file and not Path(str(address.database)).exists()
 
 
 def open_sync_log(settings: Settings, *, wait_s: float = 5.0) -> SyncLog:

@@ -7,32 +7,34 @@ anything, and no other module of this package reads the environment.
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
-    PositiveInt,
     SecretStr,
     ValidationError,
 )
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
+from hubspot_calls.env_file import read_env_file
+from target_hubspot_calls.addresses import to_base_address, to_safe_address
 from target_hubspot_calls.errors import SettingsError
 
 PREFIX = "HUBSPOT_CALLS_"
 ENV_FILE = ".env"
+# Its own name, so that a Meltano project on the same stream keeps its own place there.
+READER_NAME = "hubspot-calls"
 
 _TAP_SETTINGS = ("stream_url", "user_id", "workspace_id")
 _TARGET_SETTINGS = (
@@ -49,38 +51,17 @@ _TARGET_SETTINGS = (
     "activity_type",
     "default_region",
     "ambiguous_contact",
+    "missing_contact",
     "include_transcript",
+    "upload_recordings",
+    "recording_max_mb",
+    "recording_hosts",
+    "vapi_api_key",
+    "vapi_api_url",
     "requests_per_10_seconds",
     "searches_per_second",
     "batch_wait_s",
 )
-
-
-def is_loopback(host: str | None) -> bool:
-    """True if the host is this machine and no other can mean it."""
-    if host is None:
-        return False
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
-def _to_base_address(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be an address such as https://example.com")
-    if parts.query or parts.fragment or parts.username or parts.password:
-        raise ValueError("must be a plain address, without credentials, query or fragment")
-    return text.rstrip("/")
-
-
-def _to_safe_address(text: str) -> str:
-    address = _to_base_address(text)
-    parts = urlsplit(address)
-    if parts.scheme != "https" and not is_loopback(parts.hostname):
-        raise ValueError("must begin with https:// unless it is on this machine (loopback)")
-    return address
 
 
 def _to_stream_url(text: str) -> str:
@@ -95,18 +76,36 @@ def _to_database_url(text: str) -> str:
     return text
 
 
+def _check_keys(text: str) -> None:
+    # Imported when asked for: most installations have a key file, and no need of this.
+    from target_hubspot_calls.store.vault import Vault
+
+    try:
+        Vault(text.split(","))
+    except SettingsError as err:
+        raise ValueError(f"is no comma list of keys: {'; '.join(err.faults)}") from None
+
+
 def _to_region(text: str) -> str:
-    if not re.fullmatch("[A-Z]{2}", text):
-        raise ValueError("must be the two capital letters of a country, such as US")
-    return text
+    # Imported when asked for: the target's settings know every country of the world.
+    from target_hubspot_calls.settings import to_region
+
+    return to_region(text)
+
+
+def _to_list(written: object) -> object:
+    if not isinstance(written, str):
+        return written
+    return tuple(item.strip() for item in written.split(",") if item.strip())
 
 
 def _to_absolute(path: Path) -> Path:
     return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - resolve() would follow links
 
 
-BaseAddress = Annotated[str, AfterValidator(_to_base_address)]
-SafeAddress = Annotated[str, AfterValidator(_to_safe_address)]
+CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_to_list)]
+BaseAddress = Annotated[str, AfterValidator(to_base_address)]
+SafeAddress = Annotated[str, AfterValidator(to_safe_address)]
 AbsolutePath = Annotated[Path, AfterValidator(_to_absolute)]
 
 
@@ -133,9 +132,9 @@ class Settings(BaseSettings):
         default_factory=lambda found: found["data_dir"] / "sync_log.duckdb",
         validation_alias="HUBSPOT_CALLS_SYNC_LOG",
     )
-    encryption_keys: SecretStr | None = Field(
-        None, validation_alias="HUBSPOT_CALLS_ENCRYPTION_KEYS"
-    )
+    encryption_keys: (
+        Annotated[SecretStr, AfterValidator(lambda s: _checked(s, _check_keys))] | None
+    ) = Field(None, validation_alias="HUBSPOT_CALLS_ENCRYPTION_KEYS")
     public_url: BaseAddress = Field(
         "http://127.0.0.1:8000", validation_alias="HUBSPOT_CALLS_PUBLIC_URL"
     )
@@ -153,9 +152,11 @@ class Settings(BaseSettings):
     vapi_api_key: SecretStr | None = Field(None, validation_alias="VAPI_API_KEY")
     vapi_api_url: SafeAddress = Field("https://api.vapi.ai", validation_alias="VAPI_API_URL")
 
-    user_id: str = Field("default", min_length=1, validation_alias="HUBSPOT_CALLS_USER_ID")
+    user_id: str = Field(
+        "default", min_length=1, max_length=200, validation_alias="HUBSPOT_CALLS_USER_ID"
+    )
     workspace_id: str = Field(
-        "default", min_length=1, validation_alias="HUBSPOT_CALLS_WORKSPACE_ID"
+        "default", min_length=1, max_length=200, validation_alias="HUBSPOT_CALLS_WORKSPACE_ID"
     )
     activity_type: Literal["note", "call"] | None = Field(
         None, validation_alias="HUBSPOT_CALLS_ACTIVITY_TYPE"
@@ -166,16 +167,31 @@ class Settings(BaseSettings):
     ambiguous_contact: Literal["oldest", "recent", "skip"] | None = Field(
         None, validation_alias="HUBSPOT_CALLS_AMBIGUOUS_CONTACT"
     )
+    missing_contact: Literal["skip", "create"] | None = Field(
+        None, validation_alias="HUBSPOT_CALLS_MISSING_CONTACT"
+    )
+    upload_recordings: bool | None = Field(None, validation_alias="HUBSPOT_CALLS_UPLOAD_RECORDINGS")
+    recording_max_mb: int | None = Field(
+        None, ge=1, le=2000, validation_alias="HUBSPOT_CALLS_RECORDING_MAX_MB"
+    )
+    recording_hosts: CommaList | None = Field(
+        None, validation_alias="HUBSPOT_CALLS_RECORDING_HOSTS"
+    )
+    stream_retention_days: float | None = Field(
+        None, gt=0, validation_alias="HUBSPOT_CALLS_STREAM_RETENTION_DAYS"
+    )
     include_transcript: bool | None = Field(
         None, validation_alias="HUBSPOT_CALLS_INCLUDE_TRANSCRIPT"
     )
-    requests_per_10_seconds: PositiveInt | None = Field(
-        None, validation_alias="HUBSPOT_CALLS_REQUESTS_PER_10_SECONDS"
+    requests_per_10_seconds: int | None = Field(
+        None, ge=1, le=1000, validation_alias="HUBSPOT_CALLS_REQUESTS_PER_10_SECONDS"
     )
-    searches_per_second: PositiveInt | None = Field(
-        None, validation_alias="HUBSPOT_CALLS_SEARCHES_PER_SECOND"
+    searches_per_second: int | None = Field(
+        None, ge=1, le=50, validation_alias="HUBSPOT_CALLS_SEARCHES_PER_SECOND"
     )
-    batch_wait_s: float | None = Field(None, ge=0, validation_alias="HUBSPOT_CALLS_BATCH_WAIT_S")
+    batch_wait_s: float | None = Field(
+        None, ge=0, le=60, validation_alias="HUBSPOT_CALLS_BATCH_WAIT_S"
+    )
 
     log_format: Literal["plain", "json"] = Field(
         "plain", validation_alias="HUBSPOT_CALLS_LOG_FORMAT"
@@ -206,8 +222,7 @@ class Settings(BaseSettings):
         return {
             **self._singer_values(*_TAP_SETTINGS),
             "follow": follow,
-            # Its own name, so that a Meltano project on the same stream keeps its own place.
-            "reader_name": "hubspot-calls",
+            "reader_name": READER_NAME,
         }
 
     def target_config(self) -> dict[str, Any]:
@@ -229,7 +244,7 @@ def _to_wire(value: Any) -> Any:
         return value.get_secret_value()
     if isinstance(value, Path):
         return str(value)
-    return value
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _checked(secret: SecretStr, check: Any) -> SecretStr:
@@ -242,10 +257,13 @@ def variable_names() -> list[str]:
     return [str(field.validation_alias) for field in Settings.model_fields.values()]
 
 
-def settings_from(variables: Mapping[str, str]) -> Settings:
-    """Settings of these environment variables alone. Raises SettingsError with every fault."""
+def settings_from(variables: Mapping[str, str], faults: Sequence[str] = ()) -> Settings:
+    """Settings of these environment variables alone.
+
+    Raises SettingsError with every fault, those found before among them.
+    """
     known = set(variable_names())
-    faults = [
+    faults = list(faults) + [
         _unknown(name, known) for name in variables if name.startswith(PREFIX) and name not in known
     ]
     # An empty value is how env files spell "not set".
@@ -269,12 +287,9 @@ def load_settings(directory: Path | None = None) -> Settings:
 
     Raises SettingsError with every fault.
     """
-    env_file = (directory or Path.cwd()) / ENV_FILE
-    try:
-        written = {k: v for k, v in dotenv_values(env_file).items() if v is not None}
-    except (OSError, UnicodeDecodeError) as err:
-        raise SettingsError([f"{env_file} cannot be read ({err})"]) from err
-    return settings_from({**written, **os.environ})
+    path = (directory or Path.cwd()) / ENV_FILE
+    file = read_env_file(path, prefix=PREFIX, known=variable_names())
+    return settings_from({**file.variables, **os.environ}, file.faults)
 
 
 def _unknown(name: str, known: set[str]) -> str:

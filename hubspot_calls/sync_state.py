@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hubspot_calls.data_dir import make_data_dir
 from target_hubspot_calls.errors import CallSyncError
 
 STATE_FILE = "sync_state.json"
@@ -85,9 +86,9 @@ class StateFile:
 def sole_sync(data_dir: Path, owner: str) -> Iterator[None]:
     """Hold the right to sync this data directory, released by the system if we die.
 
-    Raises SyncRunning, naming the command and process that hold it.
+    Raises SyncRunning, naming the command and process that hold it, and DataDirUnusable.
     """
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_data_dir(data_dir)
     handle = os.open(data_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .command import run
+from .command import CannotStart, run
 from .simulator import DEFAULT_PORTAL
 
 
@@ -63,7 +63,7 @@ def main(
             seed=seed,
             print_json=print_json,
         )
-    except (OSError, ValueError) as err:
+    except (CannotStart, OSError, ValueError) as err:
         raise click.ClickException(str(err)) from err
 
 

@@ -5,15 +5,23 @@ It knows no command line; __main__.py does.
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from .answers import HubSpotError
 from .simulator import DEFAULT_PORTAL, Simulator
+
+
+class CannotStart(Exception):
+    """The port or the file cannot be had; the text says which and why."""
 
 
 def run(
@@ -33,8 +41,8 @@ def run(
     seed: int = 0,
     print_json: bool = False,
 ) -> None:
-    """Serves until SIGINT or SIGTERM. Raises OSError where the port or the file cannot be had, and
-    ValueError where the file is not a list of contacts.
+    """Serves until SIGINT or SIGTERM. Raises CannotStart where the port or the file cannot be had,
+    and ValueError where a contact cannot be used.
     """
     entries = _contacts(contacts) if contacts is not None else []
     stopped = threading.Event()
@@ -44,7 +52,7 @@ def run(
 
     previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with Simulator(
+        simulator = Simulator(
             port,
             host=host,
             rate_limits=rate_limits,
@@ -52,16 +60,37 @@ def run(
             access_token_lifetime_s=access_token_lifetime_s,
             rotate_refresh_tokens=rotate_refresh_tokens,
             seed=seed,
-        ) as simulator:
+        )
+        with _listening(simulator, host, port):
             key = simulator.add_service_key(portal_id, key=service_key)
             if client_id and client_secret and redirect_uri:
                 simulator.add_app(client_id, client_secret, [redirect_uri])
-            count = len(simulator.seed_contacts(entries, portal_id))
+            try:
+                count = len(simulator.seed_contacts(entries, portal_id))
+            except HubSpotError as err:
+                msg = f"{contacts} holds a contact that HubSpot would refuse: {err}"
+                raise CannotStart(msg) from err
             _announce(simulator.url, portal_id, key, count, print_json)
             stopped.wait()
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _listening(simulator: Simulator, host: str, port: int) -> Iterator[None]:
+    try:
+        simulator.start()
+    except OSError as err:
+        reason = err.strerror or str(err)
+        if err.errno == errno.EADDRINUSE:
+            reason = "another program listens there already"
+        msg = f"cannot listen on {host} port {port}: {reason}; choose another, or 0 for a free one"
+        raise CannotStart(msg) from err
+    try:
+        yield
+    finally:
+        simulator.stop()
 
 
 def _announce(url: str, portal_id: int, key: str, contacts: int, as_json: bool) -> None:
@@ -79,9 +108,19 @@ def _announce(url: str, portal_id: int, key: str, contacts: int, as_json: bool) 
 
 
 def _contacts(path: Path) -> list[dict[str, Any]]:
-    written = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        written = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as err:
+        msg = f"{path} cannot be read: {err.strerror or type(err).__name__}"
+        raise CannotStart(msg) from err
+    except json.JSONDecodeError as err:
+        msg = f"{path} is no JSON: line {err.lineno}, column {err.colno}: {err.msg}"
+        raise CannotStart(msg) from err
+    except ValueError as err:
+        msg = f"{path} is no JSON: it is not UTF-8 text"
+        raise CannotStart(msg) from err
     entries = written.get("contacts") if isinstance(written, dict) else written
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         msg = f"{path} must hold a list of contacts, or an object with a list named contacts"
-        raise ValueError(msg)
+        raise CannotStart(msg)
     return entries

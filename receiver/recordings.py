@@ -34,8 +34,8 @@ _ADVICE = {
         " is asked for each time, for as long as VAPI keeps the recording."
     ),
     "recording_gone": "VAPI keeps recordings only for the time your plan gives.",
-    "vapi_unavailable": "Try again in a minute; `hubspot-calls doctor` says more.",
-    "store_unavailable": "Try again in a minute; `hubspot-calls doctor` says more.",
+    "vapi_unavailable": "Try again in a minute; the log of `hubspot-calls serve` says more.",
+    "store_unavailable": "Try again in a minute; the log of `hubspot-calls serve` says more.",
 }
 
 

@@ -40,8 +40,15 @@ class StorableEntry:
     call_id: str | None
 
 
-def read_report(body: bytes, arrival: Arrival) -> StorableEntry | None:
-    """The entry for a call report; None for any other message. Raises Refusal 400."""
+@dataclass(frozen=True, slots=True)
+class IgnoredMessage:
+    """Any other message of VAPI's; `message_type` is what it calls itself, if anything."""
+
+    message_type: str | None
+
+
+def read_report(body: bytes, arrival: Arrival) -> StorableEntry | IgnoredMessage:
+    """The entry for a call report, or what other message it is. Raises Refusal 400."""
     parsed = _parse(body)
     try:
         record = record_from_report(
@@ -51,8 +58,8 @@ def read_report(body: bytes, arrival: Arrival) -> StorableEntry | None:
             webhook_id=arrival.webhook_id,
             received_at=arrival.received_at,
         )
-    except OtherMessage:
-        return None
+    except OtherMessage as other:
+        return IgnoredMessage(other.message_type)
     except UnusableReport as err:
         return _quarantined(err.reason, arrival)
     except RecursionError:

@@ -5,42 +5,25 @@ A plain ASGI route, because it is the hot one. Knows nothing of HubSpot or the s
 
 from __future__ import annotations
 
-import logging
 import re
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-import msgspec
 from starlette.types import Receive, Scope, Send
 
 from call_stream.stream import CallStreamWriter, StreamUnavailable
 from receiver.answers import Refusal, body_message, error_body, send_ok, start_message
 from receiver.bodies import SenderGone, body_too_large, drain, read_body
+from receiver.event_log import Event, log_event, log_fault
 from receiver.lookups import WebhookLookup
-from receiver.reports import Arrival, read_report
+from receiver.reports import Arrival, IgnoredMessage, read_report
 from receiver.settings import ReceiverSettings
 from receiver.signatures import Webhook, is_authentic, refuse_unknown
 from target_hubspot_calls.errors import StoreUnavailable
 
-logger = logging.getLogger("receiver")
-
 PATH_PREFIX = "/api/webhooks/"
 _WEBHOOK_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
-
-class _Event:
-    """What the log line of one request says; ids and words only, never a body or a secret."""
-
-    __slots__ = ("body_read", "call_id", "outcome", "status", "webhook_id")
-
-    def __init__(self) -> None:
-        self.webhook_id: str | None = None
-        self.call_id: str | None = None
-        self.outcome = "failed"
-        self.status = 0
-        self.body_read = False
 
 
 class WebhookRoute:
@@ -62,7 +45,7 @@ class WebhookRoute:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request and writes its log line."""
         started = time.perf_counter()
-        event = _Event()
+        event = Event()
         refusal: Refusal | None = None
         try:
             await self._take(scope, receive, event)
@@ -72,17 +55,18 @@ class WebhookRoute:
         except Refusal as err:
             refusal = err
         except Exception as err:  # noqa: BLE001  the sender shall have an answer of our form
-            _log_fault(err)
+            log_fault(err)
             refusal = Refusal(500, "internal_error", "The receiver failed; the log says where.")
         if refusal is not None:
             event.status, event.outcome = refusal.status, refusal.code
-        _log_event(event, started)
+            event.sentence = refusal.sentence
+        log_event(event, started)
         if refusal is not None:
             await _send_refusal(refusal, receive, send, body_read=event.body_read)
         elif event.status:
             await send_ok(send)
 
-    async def _take(self, scope: Scope, receive: Receive, event: _Event) -> None:
+    async def _take(self, scope: Scope, receive: Receive, event: Event) -> None:
         """Returns when the request may be answered 200. Raises Refusal and SenderGone."""
         webhook_id = scope["path"][len(PATH_PREFIX) :]
         headers: dict[bytes, bytes] = dict(scope["headers"])
@@ -97,8 +81,8 @@ class WebhookRoute:
         event.body_read = True
         arrival = Arrival(webhook_id, webhook.user_id, webhook.workspace_id, self._clock())
         entry = read_report(body, arrival)
-        if entry is None:
-            event.outcome = "ignored"
+        if isinstance(entry, IgnoredMessage):
+            event.outcome, event.message_type = "ignored", entry.message_type
             return
         event.call_id = entry.call_id
         try:
@@ -160,25 +144,3 @@ async def _send_refusal(refusal: Refusal, receive: Receive, send: Send, *, body_
     await send(body_message(body, more=True))
     await drain(receive)
     await send(body_message(b""))
-
-
-def _log_event(event: _Event, started: float) -> None:
-    if not logger.isEnabledFor(logging.INFO):
-        return
-    line = msgspec.json.encode(
-        {
-            "event": "webhook",
-            "webhook_id": event.webhook_id,
-            "call_id": event.call_id,
-            "outcome": event.outcome,
-            "status": event.status,
-            "ms": round((time.perf_counter() - started) * 1000, 2),
-        }
-    )
-    logger.info("%s", line.decode())
-
-
-def _log_fault(err: Exception) -> None:
-    # Without the exception's text: it might repeat a value of the body.
-    where = "".join(traceback.format_tb(err.__traceback__))
-    logger.error("a webhook request failed with %s\n%s", type(err).__name__, where)

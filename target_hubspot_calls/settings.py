@@ -18,8 +18,6 @@ from target_hubspot_calls.call import Workspace
 from target_hubspot_calls.engagement import EngagementType
 from target_hubspot_calls.errors import SettingsError
 
-LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
-
 
 class TargetSettings(BaseModel):
     """Everything the target may be told; the contract's chapter 3 gives names and meanings."""

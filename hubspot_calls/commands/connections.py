@@ -12,7 +12,7 @@ import click
 from hubspot_calls.commands.options import json_option, owner_options, with_settings
 from hubspot_calls.output import Column, print_json, print_table, say
 from hubspot_calls.portal import fetch_portal_id
-from hubspot_calls.rooms import open_store
+from hubspot_calls.rooms import open_store, open_store_if_there
 from hubspot_calls.settings import Settings
 from target_hubspot_calls.store.connections import Connection
 
@@ -80,16 +80,17 @@ def add(
 @with_settings
 def list_(settings: Settings, /, as_json: bool) -> None:
     """Show each connection, its portal, state, scopes and expiry; never a token."""
-    with open_store(settings) as store:
-        found = store.connections.list()
+    with open_store_if_there(settings) as store:
+        found = store.connections.list() if store and store.has_connections else ()
+    if not found:
+        say(
+            f"No connection yet in {settings.data_dir}. Add one with:"
+            " hubspot-calls connections add --service-key-stdin < key.txt"
+        )
     if as_json:
         print_json([_to_document(connection) for connection in found])
         return
     if not found:
-        say(
-            "No connection yet. Add one with:"
-            " hubspot-calls connections add --service-key-stdin < key.txt"
-        )
         return
     print_table(
         [
@@ -98,7 +99,7 @@ def list_(settings: Settings, /, as_json: bool) -> None:
             Column("portal"),
             Column("kind"),
             Column("state", fold=True),
-            Column("token expires", fold=True),
+            Column("token expires (UTC)", fold=True),
             Column("scopes", fold=True),
         ],
         [

@@ -11,9 +11,17 @@ from typing import Any
 
 import click
 
-from hubspot_calls.commands.options import json_option, with_settings
-from hubspot_calls.output import Column, is_wide, print_json, print_table, say, to_local_time
-from hubspot_calls.rooms import open_store, open_sync_log
+from hubspot_calls.commands.options import OwnerName, json_option, with_settings
+from hubspot_calls.output import (
+    Column,
+    count_of,
+    is_wide,
+    print_json,
+    print_table,
+    say,
+    to_utc_time,
+)
+from hubspot_calls.rooms import open_store_if_there, open_sync_log
 from hubspot_calls.settings import Settings
 from target_hubspot_calls.errors import Reason, Status
 from target_hubspot_calls.sync_log.log import SyncLogError, drain
@@ -54,8 +62,14 @@ class Moment(click.ParamType[datetime]):
 @click.option("--since", type=Moment(), help="From then on: 2026-11-22, 2026-11-22T09:30, 12h, 7d.")
 @click.option("--until", type=Moment(), help="Up to then, in the same forms.")
 @click.option("--call-id", help="One call, by its whole id.")
-@click.option("--user", "user_id", metavar="U", help="Only this user's calls.")
-@click.option("--workspace", "workspace_id", metavar="W", help="Only this workspace's calls.")
+@click.option("--user", "user_id", type=OwnerName(), metavar="U", help="Only this user's calls.")
+@click.option(
+    "--workspace",
+    "workspace_id",
+    type=OwnerName(),
+    metavar="W",
+    help="Only this workspace's calls.",
+)
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, metavar="N")
 @json_option
 @with_settings
@@ -80,11 +94,6 @@ def history(
       hubspot-calls history --status skipped --reason contact_not_found
       hubspot-calls history --call-id CALL_ID --json
     """
-    if not settings.data_dir.exists() and not settings.sync_log.exists():
-        say(f"Nothing has been synced yet: there is no data directory at {settings.data_dir}.")
-        if as_json:
-            print_json({"logs": [], "total": 0, "limit": limit})
-        return
     waiting = _take_over_waiting_rows(settings)
     page = open_sync_log(settings).history(
         user_id=user_id,
@@ -97,29 +106,34 @@ def history(
         limit=limit,
     )
     if waiting:
-        say(f"{waiting} newer outcomes wait until the sync log can be written.")
+        wait = "waits" if waiting == 1 else "wait"
+        say(f"{count_of(waiting, 'newer outcome')} {wait} until the sync log can be written.")
+    if not page.rows:
+        asked = (status, reason, since, until, call_id, user_id, workspace_id)
+        say(_nothing_found(settings, is_filtered=any(asked)))
     if as_json:
         print_json({"logs": page.rows, "total": page.total, "limit": limit})
         return
-    if not page.rows:
-        asked = (status, reason, since, until, call_id, user_id, workspace_id)
-        say(
-            "No outcome matches."
-            if any(asked)
-            else "No outcome yet: no call has been synced so far."
-        )
-        return
-    print_history(page.rows)
+    if page.rows:
+        print_history(page.rows)
     if page.total > len(page.rows):
         say(f"The newest {len(page.rows)} of {page.total}; --limit shows more.")
 
 
+def _nothing_found(settings: Settings, *, is_filtered: bool) -> str:
+    if not settings.data_dir.exists():
+        return f"Nothing has been synced yet: there is no data directory at {settings.data_dir}."
+    if is_filtered:
+        return f"No outcome matches in {settings.data_dir}."
+    return f"No outcome yet: no call has been synced so far in {settings.data_dir}."
+
+
 def print_history(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print outcomes as a table; on a narrow terminal the sentence moves under the reason."""
-    short = shorten_ids([str(row["call_id"]) for row in rows])
+    short = shorten_ids([row["call_id"] for row in rows if row["call_id"] is not None])
     wide = is_wide()
     columns = [
-        Column("time"),
+        Column("time (UTC)"),
         Column("call"),
         Column("number"),
         Column("contact"),
@@ -150,11 +164,12 @@ def _shortest_apart(ids: Sequence[str], cut: Callable[[str, int], str]) -> list[
 
 
 def _to_cells(row: Mapping[str, Any], short: Mapping[str, str], *, wide: bool) -> list[object]:
-    time = to_local_time(row["created_at"])
-    call_id = str(row["call_id"])
+    time = to_utc_time(row["created_at"])
+    # A record that could not be used may have named no call.
+    call_id = row["call_id"]
     cells: list[object] = [
         time if wide else time[5:16],
-        call_id if wide else short[call_id],
+        call_id if wide else short.get(call_id),
         row["phone_number"],
         row["contact_id"],
         row["engagement_id"],
@@ -167,7 +182,9 @@ def _to_cells(row: Mapping[str, Any], short: Mapping[str, str], *, wide: bool) -
 
 def _take_over_waiting_rows(settings: Settings) -> int:
     """Bring outcomes from the outbox into the sync log; how many it could not take just now."""
-    with open_store(settings) as store:
+    with open_store_if_there(settings) as store:
+        if store is None:
+            return 0
         try:
             drain(store.outbox, open_sync_log(settings, wait_s=1.0))
         except SyncLogError:

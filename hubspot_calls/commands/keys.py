@@ -1,4 +1,4 @@
-"""`hubspot-calls keys`: access keys for the receiver's API and pages.
+"""`hubspot-calls keys`: access keys for what the receiver shows of a workspace.
 
 Knows the store's access keys; it must not know what they open.
 """
@@ -9,13 +9,17 @@ import click
 
 from hubspot_calls.commands.options import json_option, owner_options, with_settings
 from hubspot_calls.output import Column, print_json, print_table, say
-from hubspot_calls.rooms import open_store
+from hubspot_calls.rooms import open_store, open_store_if_there
 from hubspot_calls.settings import Settings
 
 
-@click.group(short_help="Access keys for API and pages.")
+@click.group(short_help="Access keys to a workspace's recordings.")
 def keys() -> None:
-    """Access keys: who may see which workspace through API and pages.
+    """Access keys: who may follow the links to which workspace's recordings.
+
+    Notes link to GET /recordings/{call_id} at the receiver where a recording could not be attached.
+    A key opens those of its workspace, as Authorization: Bearer or as the password a browser asks
+    for, with any user name. More comes with the API.
 
     \b
     Examples:
@@ -33,8 +37,9 @@ def create(settings: Settings, /, user_id: str, workspace_id: str, as_json: bool
     """Make an access key; it is shown this once.
 
     \b
-    Example, a request with it:
-      curl -H "Authorization: Bearer $KEY" http://127.0.0.1:8000/api/hubspot/status
+    Examples:
+      hubspot-calls keys create --user ana --workspace acme
+      curl -L -H "Authorization: Bearer $KEY" http://127.0.0.1:8000/recordings/CALL_ID
     """
     with open_store(settings) as store:
         access_key, text = store.keys.create(user_id, workspace_id)
@@ -43,6 +48,10 @@ def create(settings: Settings, /, user_id: str, workspace_id: str, as_json: bool
         return
     click.echo(f"key id  {access_key.id}")
     click.echo(f"key     {text}")
+    say(
+        f"It opens {settings.public_url}/recordings/CALL_ID for calls of this workspace, as bearer"
+        " token or as the password in a browser."
+    )
     say("The key is not shown again: only its digest is kept.")
 
 
@@ -51,8 +60,10 @@ def create(settings: Settings, /, user_id: str, workspace_id: str, as_json: bool
 @with_settings
 def list_(settings: Settings, /, as_json: bool) -> None:
     """Show the access keys by id and last four characters."""
-    with open_store(settings) as store:
-        found = store.keys.list()
+    with open_store_if_there(settings) as store:
+        found = store.keys.list() if store else ()
+    if not found:
+        say(f"No access key yet in {settings.data_dir}. Make one with: hubspot-calls keys create")
     if as_json:
         print_json(
             [
@@ -69,7 +80,6 @@ def list_(settings: Settings, /, as_json: bool) -> None:
         )
         return
     if not found:
-        say("No access key yet. Make one with: hubspot-calls keys create")
         return
     print_table(
         [
@@ -78,7 +88,7 @@ def list_(settings: Settings, /, as_json: bool) -> None:
             Column("workspace"),
             Column("ends in"),
             Column("state"),
-            Column("made"),
+            Column("made (UTC)"),
         ],
         [
             (

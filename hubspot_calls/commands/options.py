@@ -14,6 +14,8 @@ import click
 from hubspot_calls.log_setup import set_up_logging
 from hubspot_calls.settings import Settings, load_settings
 
+_LONGEST_NAME = 200
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -22,12 +24,25 @@ json_option = click.option(
 )
 
 
+class OwnerName(click.ParamType[str]):
+    """A user or workspace: 1 to 200 printable characters, as the target takes them."""
+
+    name = "name"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name as it is; fails without repeating it."""
+        if not value.strip() or len(value) > _LONGEST_NAME or not value.isprintable():
+            self.fail(f"it must be 1 to {_LONGEST_NAME} printable characters", param, ctx)
+        return value
+
+
 def owner_options(command: Callable[P, R]) -> Callable[P, R]:
     """Add --user and --workspace, which say whose thing it is; both are `default` by default."""
     for decorate in (
         click.option(
             "--workspace",
             "workspace_id",
+            type=OwnerName(),
             metavar="W",
             default="default",
             show_default=True,
@@ -36,6 +51,7 @@ def owner_options(command: Callable[P, R]) -> Callable[P, R]:
         click.option(
             "--user",
             "user_id",
+            type=OwnerName(),
             metavar="U",
             default="default",
             show_default=True,

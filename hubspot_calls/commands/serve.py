@@ -20,8 +20,10 @@ from hubspot_calls.rooms import Store, open_store
 from hubspot_calls.settings import Settings
 from hubspot_calls.signals import on_signals
 from receiver.app import create_app
+from receiver.recordings import RecordingDesk
 from receiver.server import CannotListen, build_server
 from receiver.settings import ReceiverSettings
+from target_hubspot_calls.recordings.vapi_links import VapiLinks
 
 logger = logging.getLogger("hubspot-calls")
 
@@ -47,9 +49,14 @@ def serve(settings: Settings, /, host: str, port: int, no_sync: bool) -> int:
       hubspot-calls serve --no-sync        (and `hubspot-calls sync` now and then)
     """
     with open_store(settings) as store:
-        stream = open_writer(settings.stream_url)
+        stream = open_writer(settings.stream_url, retention_days=settings.stream_retention_days)
         try:
-            app = create_app(ReceiverSettings(), stream=stream, webhooks=store.webhooks)
+            app = create_app(
+                ReceiverSettings(),
+                stream=stream,
+                webhooks=store.webhooks,
+                recordings=_recording_desk(settings, store),
+            )
             server = build_server(
                 app,
                 host,
@@ -75,6 +82,15 @@ def serve(settings: Settings, /, host: str, port: int, no_sync: bool) -> int:
             stream.close()
     logger.info("stopped")
     return 128 + signal.SIGINT if signal.SIGINT in seen else 0
+
+
+def _recording_desk(settings: Settings, store: Store) -> RecordingDesk:
+    """What links to recordings need. A person waits there, so VAPI is asked briefly."""
+    key = settings.vapi_api_key
+    vapi = None
+    if key is not None:
+        vapi = VapiLinks(key.get_secret_value(), settings.vapi_api_url, tries=2, try_s=8.0)
+    return RecordingDesk(keys=store.keys, ledger=store.ledger, vapi=vapi)
 
 
 def _announce(settings: Settings, store: Store, url: str, *, live: bool) -> None:

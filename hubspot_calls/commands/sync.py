@@ -12,7 +12,7 @@ from hubspot_calls.output import Column, print_json, print_table, say
 from hubspot_calls.pipeline import run_once
 from hubspot_calls.progress import RunCounts, shown_progress
 from hubspot_calls.settings import Settings
-from target_hubspot_calls.errors import Reason
+from hubspot_calls.waiting import WaitingCalls, load_waiting
 
 
 @click.command(short_help="Send every stored call to HubSpot once.")
@@ -44,19 +44,22 @@ def sync(settings: Settings, /, as_json: bool) -> int:
             }
         )
     else:
-        _print_counts(counts)
+        _print_counts(counts, load_waiting(settings), stopped=end.stopped)
     if end.signum is not None:
         say("Stopped before the end; the next sync goes on from there.")
         return 128 + end.signum
     return 0
 
 
-def _print_counts(counts: RunCounts) -> None:
+def _print_counts(counts: RunCounts, waiting: WaitingCalls, *, stopped: bool) -> None:
+    waits = waiting.in_words()
     if counts.by_reason:
         print_table([Column("status"), Column("reason"), Column("calls")], counts.rows())
-    else:
+        if waits:
+            say(waits)
+    elif waits:
+        say(f"Nothing to send now: {waits}")
+    elif not waiting.known:
+        say("Nothing to send: no call has been received yet.")
+    elif not stopped:
         say("Nothing new: every call has its outcome already.")
-    if Reason.NOT_CONNECTED in counts.by_reason:
-        say("Connect HubSpot: hubspot-calls connections add --service-key-stdin < key.txt")
-    if counts.waiting:
-        say(f"{counts.waiting} calls wait for their next try; hubspot-calls history says why.")

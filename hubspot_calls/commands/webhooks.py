@@ -12,8 +12,9 @@ import click
 
 from hubspot_calls.commands.options import json_option, owner_options, with_settings
 from hubspot_calls.output import Column, print_json, print_table, say, to_json
-from hubspot_calls.rooms import open_store
-from hubspot_calls.settings import Settings, is_loopback
+from hubspot_calls.rooms import open_store, open_store_if_there
+from hubspot_calls.settings import Settings
+from target_hubspot_calls.addresses import is_loopback
 from target_hubspot_calls.store.webhooks import WebhookAuth
 
 WEBHOOK_PATH = "/api/webhooks/"
@@ -65,12 +66,12 @@ def create(
     click.echo(f"URL         {url}")
     click.echo(f"secret      {secret}")
     click.echo()
-    click.echo(_vapi_steps(url, auth, secret))
     if is_loopback(urlsplit(settings.public_url).hostname):
         say(
             "VAPI cannot reach this address: set HUBSPOT_CALLS_PUBLIC_URL to the one by which the"
-            " outside reaches this machine, and paste that."
+            " outside reaches this machine, and use it in the url below."
         )
+    click.echo(_vapi_steps(url, auth, secret))
     say("The secret is not shown again: only its digest is kept.")
 
 
@@ -79,8 +80,10 @@ def create(
 @with_settings
 def list_(settings: Settings, /, as_json: bool) -> None:
     """Show the webhooks, without their secrets."""
-    with open_store(settings) as store:
-        found = store.webhooks.list()
+    with open_store_if_there(settings) as store:
+        found = store.webhooks.list() if store else ()
+    if not found:
+        say(f"No webhook yet in {settings.data_dir}. Make one with: hubspot-calls webhooks create")
     if as_json:
         print_json(
             [
@@ -98,7 +101,6 @@ def list_(settings: Settings, /, as_json: bool) -> None:
         )
         return
     if not found:
-        say("No webhook yet. Make one with: hubspot-calls webhooks create")
         return
     print_table(
         [
@@ -107,7 +109,7 @@ def list_(settings: Settings, /, as_json: bool) -> None:
             Column("workspace"),
             Column("auth"),
             Column("state"),
-            Column("made"),
+            Column("made (UTC)"),
         ],
         [
             (
@@ -145,8 +147,13 @@ def rotate(settings: Settings, /, webhook_id: str, keep_old_for_s: int, as_json:
       hubspot-calls webhooks rotate WEBHOOK_ID --keep-old 0     (the old one leaked)
     """
     with open_store(settings) as store:
-        secret = store.webhooks.rotate(webhook_id, keep_old_for_s=keep_old_for_s)
         webhook = store.webhooks.get(webhook_id)
+        if webhook is not None and webhook.disabled_at is not None:
+            raise click.ClickException(
+                f"webhook {webhook_id} is disabled, which is final, so it needs no new secret;"
+                " make another webhook: hubspot-calls webhooks create"
+            )
+        secret = store.webhooks.rotate(webhook_id, keep_old_for_s=keep_old_for_s)
     auth = webhook.auth if webhook else "secret"
     url = full_url(settings, webhook_id)
     if as_json:
@@ -164,13 +171,17 @@ def rotate(settings: Settings, /, webhook_id: str, keep_old_for_s: int, as_json:
 @json_option
 @with_settings
 def disable(settings: Settings, /, webhook_id: str, as_json: bool) -> None:
-    """Stop taking reports at a webhook; the sender gets 404 from then on."""
+    """Stop taking reports at a webhook, for good; the sender gets 404 from then on.
+
+    This is final: a disabled webhook cannot be enabled again, nor get a new secret. Make another
+    one with `hubspot-calls webhooks create`.
+    """
     with open_store(settings) as store:
         store.webhooks.disable(webhook_id)
     if as_json:
         print_json({"webhook_id": webhook_id, "disabled": True})
         return
-    say(f"Webhook {webhook_id} is disabled.")
+    say(f"Webhook {webhook_id} is disabled for good.")
 
 
 def full_url(settings: Settings, webhook_id: str) -> str:

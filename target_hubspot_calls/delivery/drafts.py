@@ -10,12 +10,13 @@ import json
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote, urlsplit
 
+from target_hubspot_calls.addresses import is_loopback
 from target_hubspot_calls.delivery.match import Match
 from target_hubspot_calls.delivery.write import Draft
 from target_hubspot_calls.engagement import EngagementType, RecordingNote, engagement_properties
 from target_hubspot_calls.errors import CallOutcomeError, InvalidCallRecord
 from target_hubspot_calls.hubspot.engagements import EngagementKind
-from target_hubspot_calls.settings import LOOPBACK_HOSTS, TargetSettings
+from target_hubspot_calls.settings import TargetSettings
 from target_hubspot_calls.store.ledger_rows import Claim
 
 
@@ -71,7 +72,7 @@ class Drafter:
     def _recording_link(self, claim: Claim) -> str | None:
         """The receiver's lasting link; none where only this machine could follow it."""
         public_url = self._settings.public_url
-        if not claim.call.recording_url or urlsplit(public_url).hostname in LOOPBACK_HOSTS:
+        if not claim.call.recording_url or is_loopback(urlsplit(public_url).hostname):
             return None
         return f"{public_url}/recordings/{quote(claim.call.id, safe='')}"
 

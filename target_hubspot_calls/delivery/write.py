@@ -168,7 +168,11 @@ async def _read_result(
 async def _look_up(
     portal: Portal, kind: EngagementKind, by_id: Mapping[str, Draft], error: HubSpotError
 ) -> Results:
-    """Which of the drafts HubSpot has after all; the others may still be on their way."""
+    """Which of the drafts HubSpot has after all; the others may still be on their way.
+
+    What is there of a call that was announced before may be the earlier, shorter draft: that one
+    is found, compared and filled in by the next try.
+    """
     contact_ids = {call_id: draft.contact_id for call_id, draft in by_id.items()}
     try:
         found = await find_engagements(portal, kind, contact_ids)
@@ -179,7 +183,9 @@ async def _look_up(
         correlation_id=error.correlation_id,
     )
     return {
-        call_id: written(draft, found[call_id], Reason.CREATED) if call_id in found else lost
+        call_id: written(draft, found[call_id], Reason.CREATED)
+        if call_id in found and draft.claim.intent is None
+        else lost
         for call_id, draft in by_id.items()
     }
 

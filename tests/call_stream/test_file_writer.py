@@ -1,11 +1,8 @@
 import asyncio
-import os
 import random
-import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -210,9 +207,9 @@ def test_no_acknowledged_entry_is_lost_when_writers_are_killed_under_load(stream
 
     for round_ in range(5):
         child = _start_writer(stream.directory, round_ * 100)
-        acknowledged.append(child.stdout.readline())
-        timer = threading.Timer(chance.uniform(0, 0.2), os.kill, (child.pid, signal.SIGKILL))
-        timer.start()
+        # A moment counted in entries comes on a busy machine, too.
+        acknowledged.extend(child.stdout.readline() for _ in range(chance.randint(11, 400)))
+        child.kill()
         lines = child.stdout.read().splitlines(keepends=True)
         acknowledged.extend(line for line in lines if line.endswith(b"\n"))
         child.wait()
@@ -235,8 +232,8 @@ def test_a_reader_misses_nothing_while_writers_are_killed(stream):
         child.stdout.readline()
         drainer = threading.Thread(target=child.stdout.read)
         drainer.start()
-        until = time.monotonic() + 0.15
-        while time.monotonic() < until:
+        enough = len(seen) + 200
+        while len(seen) < enough:
             for entry in reader.read(after):
                 seen.append(entry.payload)
                 after = entry.position

@@ -7,7 +7,7 @@ import pytest
 
 from call_stream.frames import FRAME_HEAD_BYTES
 from call_stream.segments import POSITION_GAP
-from call_stream.stream import EntryKind, StreamCorrupt, StreamUnavailable
+from call_stream.stream import EntryKind, PositionGone, StreamCorrupt, StreamUnavailable
 
 
 def test_a_torn_tail_is_cut_at_every_byte_of_the_last_two_entries(stream):
@@ -378,6 +378,20 @@ def test_retention_works_while_segments_rotate(stream):
     stream.append(b"new")
 
     assert stream.read() == [b"new"]
+
+
+def test_a_reader_that_is_done_with_a_deleted_segment_goes_on_behind_the_gap_of_a_crash(stream):
+    positions = old_segments(stream, 3)
+    stream.reader().save_position("tap", positions[-1])
+    (stream.directory / "writer.lock").write_bytes(b"")
+
+    stream.open(retention_days=1)
+    stream.append(b"new")
+
+    assert len(stream.segments()) == 1
+    assert stream.read(positions[-1]) == [b"new"]
+    with pytest.raises(PositionGone, match="no longer kept"):
+        stream.read(positions[-2])
 
 
 def test_a_broken_reader_position_deletes_nothing_and_stops_nothing(stream, caplog):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -61,8 +62,11 @@ def test_every_command_that_prints_data_takes_json() -> None:
         ("history", "--since", "soon"),
         ("connections", "add"),
         ("serve", "--port", "99999"),
+        ("keys", "create", "--user", ""),
+        ("webhooks", "create", "--workspace", "a" * 201),
+        ("connections", "remove", "--user", "two\nlines"),
     ],
-    ids=" ".join,
+    ids=lambda words: " ".join(words)[:40].replace("\n", " "),
 )
 def test_wrong_use_is_one_line_and_exit_2(
     arguments: tuple[str, ...], hubspot_calls: HubSpotCalls
@@ -73,6 +77,75 @@ def test_wrong_use_is_one_line_and_exit_2(
     assert ended.out == ""
     assert ended.err.startswith("hubspot-calls: ")
     assert ended.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("group", [(), ("webhooks",), ("keys",), ("connections",)])
+def test_a_group_alone_shows_its_help(group: tuple[str, ...], hubspot_calls: HubSpotCalls) -> None:
+    asked = hubspot_calls(*group, "--help")
+
+    ended = hubspot_calls(*group)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.splitlines() == asked.out.splitlines()
+
+
+@pytest.mark.parametrize("command", ["webhooks list", "keys list", "connections list", "history"])
+def test_a_reading_command_makes_nothing_and_says_where_it_looked(
+    command: str, hubspot_calls: HubSpotCalls, data_dir: Path
+) -> None:
+    missing = hubspot_calls(*command.split())
+    was_made = data_dir.exists()
+    data_dir.mkdir(exist_ok=True)
+    empty = hubspot_calls(*command.split(), "--json")
+
+    assert (missing.code, empty.code) == (0, 0)
+    assert str(data_dir) in missing.err
+    assert str(data_dir) in empty.err
+    assert not was_made
+    assert list(data_dir.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["webhooks list", "keys create", "history", "sync"])
+def test_a_file_in_place_of_the_data_directory_is_named(
+    command: str, hubspot_calls: HubSpotCalls, data_dir: Path
+) -> None:
+    data_dir.touch()
+
+    ended = hubspot_calls(*command.split())
+
+    assert ended.code == 1
+    assert ended.err == (
+        f"hubspot-calls: HUBSPOT_CALLS_DATA_DIR {data_dir} is a file, not a directory;"
+        " name another\n"
+    )
+
+
+def test_a_file_above_the_data_directory_is_named(
+    hubspot_calls: HubSpotCalls, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data_dir.touch()
+    monkeypatch.setenv("HUBSPOT_CALLS_DATA_DIR", f"{data_dir}/below")
+
+    ended = hubspot_calls("keys", "create")
+
+    assert ended.code == 1
+    assert f"cannot be made: {data_dir} is a file, not a directory" in ended.err
+
+
+def test_the_simulator_says_which_port_is_taken_and_which_file_is_no_json(
+    hubspot_calls: HubSpotCalls, tmp_path: Path
+) -> None:
+    contacts = tmp_path / "contacts.json"
+    contacts.write_text("[\n  {,\n")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+
+        listening = hubspot_calls("simulator", "--port", port)
+        reading = hubspot_calls("simulator", "--contacts", str(contacts))
+
+    assert (listening.code, reading.code) == (1, 1)
+    assert f"127.0.0.1 port {port}: another program listens there" in listening.err
+    assert f"{contacts} is no JSON: line 2" in reading.err
 
 
 def test_wrong_settings_are_listed_one_a_line_and_exit_1(
@@ -111,7 +184,7 @@ def test_ctrl_c_ends_quietly_with_130(
 
     monkeypatch.setattr(database, "open_database", interrupted)
 
-    ended = hubspot_calls("keys", "list")
+    ended = hubspot_calls("keys", "create")
 
     assert (ended.code, ended.err.strip()) == (130, "")
 

@@ -103,10 +103,21 @@ def test_the_piped_table_has_everything_in_one_line_a_call(
     lines = hubspot_calls("history").out.splitlines()
 
     assert lines[0].split() == (
-        ["time", "call", "number", "contact", "note", "status", "reason", "message"]
+        ["time", "(UTC)", "call", "number", "contact", "note", "status", "reason", "message"]
     )
     assert lines[2].endswith("skipped  contact_not_found  No contact in HubSpot has this number.")
     assert "01a1f97c-7301-7aa2-9c10-000000000001" in lines[1]
+
+
+def test_a_record_without_an_id_has_a_dash_for_one(
+    settings: Settings, hubspot_calls: HubSpotCalls
+) -> None:
+    settings.data_dir.mkdir()
+    open_sync_log(settings).append([an_outcome(1, call_id=None)])
+
+    lines = hubspot_calls("history").out.splitlines()
+
+    assert lines[1].split()[2:4] == ["-", "+14155550123"]
 
 
 def test_an_80_column_terminal_holds_the_table(log: Settings, environment: dict[str, str]) -> None:
@@ -183,7 +194,7 @@ def test_a_reader_elsewhere_does_not_hide_what_is_there(
         ended = hubspot_calls("history", "--json")
 
     assert ids_of(ended.out) == [1, 2, 30]
-    assert "1 newer outcomes wait until the sync log can be written" in ended.err
+    assert "1 newer outcome waits until the sync log can be written" in ended.err
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,7 @@ class DyingRun:
             self._deaths[0] -= 1
             return RunEnd(fault="target-hubspot-calls was ended by signal 9", stopped=False)
         self._holds.set()
-        self._stop.wait(10)
+        self._stop.wait(40)
         return RunEnd(fault=None, stopped=True)
 
     def stop(self) -> None:
@@ -49,7 +51,7 @@ def test_a_run_that_dies_is_started_again_and_the_reason_is_logged(
 
     with caplog.at_level(logging.WARNING):
         live.start()
-        held = holds.wait(10)
+        held = holds.wait(20)
         live.stop()
 
     assert held
@@ -64,7 +66,7 @@ def test_stopping_ends_a_run_that_holds(settings: Settings) -> None:
     holds = threading.Event()
     live = LiveSync(settings, make_run=lambda: DyingRun([0], holds))
     live.start()
-    assert holds.wait(10)
+    assert holds.wait(20)
 
     live.stop()
 
@@ -85,9 +87,16 @@ def test_it_waits_for_a_sync_that_holds_the_data_directory(
 
     with caplog.at_level(logging.WARNING), sole_sync(settings.data_dir, "hubspot-calls sync"):
         live.start()
-        started_beside_it = holds.wait(0.3)
-    started_after_it = holds.wait(10)
+        wait_for(lambda: caplog.text.count("`hubspot-calls sync` (process") >= 3)
+        started_beside_it = holds.is_set()
+    started_after_it = holds.wait(20)
     live.stop()
 
     assert (started_beside_it, started_after_it) == (False, True)
-    assert "`hubspot-calls sync` (process" in caplog.text
+
+
+def wait_for(check: Callable[[], bool], timeout_s: float = 20) -> None:
+    give_up_at = time.monotonic() + timeout_s
+    while not check():
+        assert time.monotonic() < give_up_at, "it did not happen in time"
+        time.sleep(0.01)

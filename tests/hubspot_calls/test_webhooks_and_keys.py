@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hubspot_calls.commands import webhooks
 from hubspot_calls.rooms import open_store
 from hubspot_calls.settings import Settings
 
@@ -110,6 +111,29 @@ def test_a_disabled_webhook_is_listed_as_such(hubspot_calls: HubSpotCalls) -> No
 
     assert json.loads(ended.out) == {"webhook_id": made["webhook_id"], "disabled": True}
     assert " disabled " in hubspot_calls("webhooks", "list").out
+
+
+def test_a_disabled_webhook_gets_no_new_secret(hubspot_calls: HubSpotCalls) -> None:
+    made = json.loads(hubspot_calls("webhooks", "create", "--json").out)
+    hubspot_calls("webhooks", "disable", made["webhook_id"])
+
+    ended = hubspot_calls("webhooks", "rotate", made["webhook_id"])
+
+    assert (ended.code, ended.out) == (1, "")
+    assert "is disabled, which is final" in ended.err
+
+
+def test_an_address_of_this_machine_is_warned_of_before_what_to_paste(
+    hubspot_calls: HubSpotCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(webhooks, "say", said.append)
+    monkeypatch.setattr(webhooks.click, "echo", lambda text="": said.append(text))
+
+    hubspot_calls("webhooks", "create")
+
+    order = [text.split()[0] for text in said if text]
+    assert order.index("VAPI") < order.index("Paste")
 
 
 @pytest.mark.parametrize("action", ["rotate", "disable"])
