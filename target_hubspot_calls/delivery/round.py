@@ -20,7 +20,7 @@ from target_hubspot_calls.delivery.look_up import find_engagements
 from target_hubspot_calls.delivery.match import Match
 from target_hubspot_calls.delivery.portals import Portal, Portals
 from target_hubspot_calls.delivery.retry_line import retry_at
-from target_hubspot_calls.delivery.write import Draft, Results
+from target_hubspot_calls.delivery.write import CreateResults, Draft, Found
 from target_hubspot_calls.errors import (
     AnswerLost,
     CallOutcomeError,
@@ -250,15 +250,45 @@ class Round:
         self._unaccounted -= {k for k, r in results.items() if not isinstance(r, AnswerLost)}
         await self._heed(results.values())
         gone = await self._whose_contact_has_gone(drafts, results) if match_again else {}
-        await self.settle({k: r for k, r in results.items() if k not in gone})
+        found = {k: r for k, r in results.items() if isinstance(r, Found)}
+        await self.settle(
+            {k: r for k, r in results.items() if k not in gone and not isinstance(r, Found)}
+        )
+        await self._update_found([d for d in drafts if d.call_id in found], found)
         if gone:
             claims = [draft.claim for draft in gone.values()]
             await self._portal.matcher.forget(claim.call for claim in claims)
             for batch in batches(await self._matched(claims)):
                 await self._create(batch, match_again=False)
 
+    async def _update_found(self, drafts: Sequence[Draft], found: Mapping[str, Found]) -> None:
+        """Brings engagements that were there already up to date; for people they were created."""
+        if not drafts:
+            return
+        known = []
+        for draft in drafts:
+            claim = replace(
+                draft.claim,
+                engagement_id=found[draft.call_id].engagement_id,
+                engagement_type=draft.kind.name.lower(),
+                contact_id=draft.contact_id,
+                contact_match=draft.contact_match,
+            )
+            self._open[draft.call_id] = claim
+            known.append(replace(draft, claim=claim))
+        results = await write.update(self._portal, known[0].kind, known, self._announce_update)
+        await self._heed(results.values())
+        await self.settle(
+            {
+                call_id: replace(result, reason=Reason.CREATED)
+                if isinstance(result, Outcome)
+                else result
+                for call_id, result in results.items()
+            }
+        )
+
     async def _whose_contact_has_gone(
-        self, drafts: Sequence[Draft], results: Results
+        self, drafts: Sequence[Draft], results: CreateResults
     ) -> dict[str, Draft]:
         """The refused drafts whose contact was deleted or merged since it was matched."""
         refused = {d.call_id: d for d in drafts if isinstance(results.get(d.call_id), Rejected)}

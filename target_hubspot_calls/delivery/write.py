@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from target_hubspot_calls.delivery.look_up import call_id_of, find_engagements
 from target_hubspot_calls.delivery.portals import Portal
@@ -51,14 +52,23 @@ class Draft:
         return self.claim.call.id
 
 
+@dataclass(frozen=True)
+class Found:
+    """HubSpot has the call already, by this write or an earlier one: its content may be older."""
+
+    engagement_id: str
+
+
 # What became of each draft, by call id: an outcome, or the error that explains it.
 Results = dict[str, Outcome | HubSpotError]
+CreateResults = dict[str, Outcome | HubSpotError | Found]
+Result = TypeVar("Result")
 Announce = Callable[[Sequence[Draft]], Awaitable[list[Draft]]]
 
 
 async def create(
     portal: Portal, kind: EngagementKind, drafts: Sequence[Draft], announce: Announce
-) -> Results:
+) -> CreateResults:
     """What became of at most 100 new engagements of one kind.
 
     `announce` writes down what is about to be written, before each request, and says which drafts
@@ -145,8 +155,8 @@ def _new_engagement(portal: Portal, draft: Draft) -> NewEngagement:
 
 async def _read_result(
     portal: Portal, kind: EngagementKind, by_id: Mapping[str, Draft], result: BatchResult
-) -> Results:
-    results: Results = {}
+) -> CreateResults:
+    results: CreateResults = {}
     for engagement in result.engagements:
         call_id = engagement.trace_id or call_id_of(engagement, kind.body_property)
         if call_id is not None and call_id in by_id:
@@ -167,12 +177,8 @@ async def _read_result(
 
 async def _look_up(
     portal: Portal, kind: EngagementKind, by_id: Mapping[str, Draft], error: HubSpotError
-) -> Results:
-    """Which of the drafts HubSpot has after all; the others may still be on their way.
-
-    What is there of a call that was announced before may be the earlier, shorter draft: that one
-    is found, compared and filled in by the next try.
-    """
+) -> CreateResults:
+    """Which of the drafts HubSpot has after all; the others may still be on their way."""
     contact_ids = {call_id: draft.contact_id for call_id, draft in by_id.items()}
     try:
         found = await find_engagements(portal, kind, contact_ids)
@@ -182,23 +188,18 @@ async def _look_up(
         "HubSpot did not say whether it wrote this call; it is looked up before the next try.",
         correlation_id=error.correlation_id,
     )
-    return {
-        call_id: written(draft, found[call_id], Reason.CREATED)
-        if call_id in found and draft.claim.intent is None
-        else lost
-        for call_id, draft in by_id.items()
-    }
+    return {call_id: Found(found[call_id]) if call_id in found else lost for call_id in by_id}
 
 
 async def _split(
-    drafts: Sequence[Draft], write: Callable[[Sequence[Draft]], Awaitable[Results]]
-) -> Results:
+    drafts: Sequence[Draft], write: Callable[[Sequence[Draft]], Awaitable[dict[str, Result]]]
+) -> dict[str, Result]:
     """Halves a batch that was refused whole, until the draft at fault stands alone."""
     middle = len(drafts) // 2
     first = await write(drafts[:middle])
     refusal = next((r for r in first.values() if isinstance(r, PortalError)), None)
     if refusal is not None:
-        return first | {draft.call_id: refusal for draft in drafts[middle:]}
+        return first | dict.fromkeys((draft.call_id for draft in drafts[middle:]), refusal)
     return first | await write(drafts[middle:])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -210,3 +211,19 @@ def test_a_migrating_portal_is_called_that_by_every_call(
 
     assert counts == {"account_migrating": 7}
     assert notes_by_call(portal) == Counter({f"c{i}": 1 for i in range(7)})
+
+
+def test_a_call_hubspot_has_already_is_brought_up_to_date(
+    deliver: Callable[..., Deliveries],
+    portal: Simulator,
+    a_call: Callable[..., Call],
+    tmp_path: Path,
+) -> None:
+    portal.settings.unique_properties_on_activities = True
+    deliver(data_dir=tmp_path / "lost store")(a_call(id="c1", summary=None))
+
+    counts = deliver()(a_call(id="c1"))
+
+    assert counts == {"created": 1}
+    assert notes_by_call(portal) == Counter({"c1": 1})
+    assert "moved a cleaning to Friday" in portal.notes()[0]["properties"]["hs_note_body"]
