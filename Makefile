@@ -5,7 +5,7 @@ BIN := .venv/bin
 MELTANO := .venv-meltano/bin/meltano
 PIP_FLAGS := --quiet --disable-pip-version-check --no-input
 
-.PHONY: help setup demo test check format constraints meltano-demo bench clean
+.PHONY: help setup demo test check format constraints meltano-demo bench campaign clean
 
 help: ## what there is to call
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -55,6 +55,10 @@ meltano-demo: setup .venv-meltano/ready ## meltano run tap-vapi target-hubspot-c
 bench: setup ## what we claim about speed, measured
 	$(BIN)/python benchmarks/requests_per_thousand.py
 	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/delivery.py
+
+campaign: setup ## seeded faults, kills and lost answers; every call must end with one note
+	$(BIN)/python -m tests.campaign.run --runs 50
 
 clean: ## removes environments and what demos left
 	rm -rf .venv .venv-meltano .meltano hubspot-calls-demo
