@@ -17,6 +17,7 @@ from sqlalchemy import (
     CursorResult,
     Engine,
     Row,
+    Text,
     and_,
     bindparam,
     case,
@@ -223,9 +224,7 @@ class Ledger:
                     [
                         key_parameters(claims[call_id].call)
                         | {
-                            # What a lost create left to be looked up stays so until it is settled:
-                            # its engagement is in no row yet.
-                            "b_intent": (intent == "update" and claims[call_id].intent) or intent,
+                            "b_intent": intent,
                             "b_contact": contact_ids.get(call_id),
                             "b_until": now + timedelta(seconds=for_s),
                             "b_now": now,
@@ -381,11 +380,16 @@ _MERGE = (
         updated_at=bindparam("b_now"),
     )
 )
+_IS_UPDATE = bindparam("b_intent", type_=Text) == "update"
 _ANNOUNCE = (
     update(table)
     .where(_KEY_IS_GIVEN)
     .values(
-        intent=bindparam("b_intent"),
+        # A create that is looked up and found stays announced until its result is settled: only
+        # then is its engagement in the row.
+        intent=case(
+            (_IS_UPDATE, func.coalesce(table.c.intent, "update")), else_=bindparam("b_intent")
+        ),
         intent_at=bindparam("b_now"),
         intent_contact_id=bindparam("b_contact"),
         claimed_until=bindparam("b_until"),

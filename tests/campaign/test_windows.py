@@ -98,12 +98,21 @@ WINDOWS = {
         a_round(faults=(LOST, BLIND)),
         a_round(Mishap("request_written", path=UPDATE), ahead_s=4000.0),
     ),
+    "a lost note is found at once and the process ends in its update": a_plan(
+        a_round(Mishap("request_written", path=UPDATE), faults=(LOST,)), a_round()
+    ),
     "a lost create comes through while a fuller one is on its way": a_plan(
         a_round(traps=(Trap(CREATE, 1, late_s=80.0),)),
         a_round(
             batches=LATER,
             faults=({"action": "delay", "delay_s": 2.3, "path": CREATE},),
         ),
+        unique_properties_on_activities=True,
+    ),
+    "a lost create comes through after a fuller one was refused": a_plan(
+        a_round(traps=(Trap(CREATE, 1, late_s=80.0),)),
+        a_round(batches=LATER, faults=({**MIGRATING, "path": CREATE},)),
+        a_round(ahead_s=100.0),
         unique_properties_on_activities=True,
     ),
     "the portal refuses an update while a create is under way": a_plan(
