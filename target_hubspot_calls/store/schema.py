@@ -6,6 +6,7 @@ Tables change only together with a new step in `migrations/versions`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from sqlalchemy import (
@@ -25,6 +26,20 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
 )
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.types import TypeEngine
+
+
+class _SqliteDateTime(sqlite.DATETIME):
+    """SQLAlchemy's own text form of times, "2026-11-20 15:04:06.000000", made with less work."""
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], str | None]:
+        """Naive UTC to text."""
+
+        def to_text(value: datetime | None) -> str | None:
+            return None if value is None else value.isoformat(" ", "microseconds")
+
+        return to_text
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -32,6 +47,11 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     impl = DateTime
     cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[datetime]:
+        """The database's own type."""
+        own: type[DateTime] = _SqliteDateTime if dialect.name == "sqlite" else DateTime
+        return dialect.type_descriptor(own())
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """The naive UTC time to store."""
@@ -87,6 +107,9 @@ webhooks = Table(
     Column("auth", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("disabled_at", UtcDateTime),
+    Column("auth_options", JSON),
+    Column("assistant_ids", JSON),
+    Column("label", Text),
 )
 
 webhook_secrets = Table(
@@ -103,6 +126,17 @@ webhook_secrets = Table(
     Column("digest", LargeBinary, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime),
+    Column("sealed", LargeBinary),
+)
+
+# What each webhook took, ignored and refused: one row per word for it, counted.
+webhook_counts = Table(
+    "webhook_counts",
+    metadata,
+    Column("webhook_id", Text, ForeignKey("webhooks.id", ondelete="CASCADE"), primary_key=True),
+    Column("outcome", Text, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
 )
 
 access_keys = Table(
@@ -116,6 +150,37 @@ access_keys = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("revoked_at", UtcDateTime),
     UniqueConstraint("digest"),
+)
+
+# Consent under way at HubSpot. A row is used once; `browser_digest` binds it to one browser.
+oauth_states = Table(
+    "oauth_states",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("user_id", Text, nullable=False),
+    Column("workspace_id", Text, nullable=False),
+    Column("browser_digest", LargeBinary),
+    Column("options", JSON),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+    Column("used_at", UtcDateTime),
+)
+
+# People signed in to the pages; what a session opens is what its access key opens.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column(
+        "access_key_id",
+        Text,
+        ForeignKey("access_keys.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
 )
 
 # The ledger: one row per call, kept until and after it is settled.
@@ -158,6 +223,15 @@ calls = Table(
     Index(None, "state", "due_at"),
     Index(None, "user_id", "workspace_id", "state", "due_at"),
     Index(None, "user_id", "workspace_id", "recording_due_at"),
+)
+
+# One process at a time paces and writes a portal; another may once the lease has expired.
+portal_leases = Table(
+    "portal_leases",
+    metadata,
+    Column("portal_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("holder", Text, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
 )
 
 # Contacts we created or are about to, by E.164 number: HubSpot's search shows them only later.

@@ -57,6 +57,9 @@ class Webhook:
         return accepted and self.disabled_at is None
 
 
+_SHOWN = tuple(webhooks.c[name] for name in Webhook.__dataclass_fields__ if name in webhooks.c)
+
+
 class Webhooks:
     """The webhooks of all workspaces. Every method raises StoreUnavailable."""
 
@@ -142,7 +145,7 @@ class Webhooks:
             webhook_secrets.c.expires_at.is_(None), webhook_secrets.c.expires_at > self._clock()
         )
         chosen = (
-            select(webhooks, webhook_secrets.c.digest)
+            select(*_SHOWN, webhook_secrets.c.digest)
             .outerjoin(webhook_secrets, (webhook_secrets.c.webhook_id == webhooks.c.id) & in_force)
             .where(*conditions)
             .order_by(webhooks.c.created_at, webhooks.c.id, webhook_secrets.c.id.desc())

@@ -1,0 +1,22 @@
+"""One process at a time paces and writes a portal."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Creates the table of leases."""
+    op.create_table(
+        "portal_leases",
+        sa.Column("portal_id", sa.BigInteger, nullable=False, autoincrement=False),
+        sa.Column("holder", sa.Text, nullable=False),
+        sa.Column("expires_at", sa.DateTime, nullable=False),
+        sa.PrimaryKeyConstraint("portal_id", name="pk_portal_leases"),
+    )
