@@ -75,7 +75,7 @@ def shown_progress(settings: Settings) -> Iterator[Callable[[], None]]:
             if time.monotonic() - drawn_at < _EVERY_S:
                 return
             drawn_at = time.monotonic()
-            due = sum(n for (state, _), n in ledger.counts().items() if state == "due")
+            due = ledger.count_open().get("due", 0)
             most = max(most, due)
             if most:
                 done = most - due

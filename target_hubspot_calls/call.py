@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -156,12 +156,22 @@ def call_digest(call: Call) -> str:
 
 
 def call_to_json(call: Call) -> dict[str, Any]:
-    """The call as JSON-ready values, without its blanks; `parse_call` reads it back."""
+    """The call as JSON-ready values, without its blanks; `call_from_json` reads it back."""
     return {
         name: value.isoformat() if isinstance(value, datetime) else value
-        for name, value in asdict(call).items()
+        for name, value in vars(call).items()
         if value is not None
     }
+
+
+def call_from_json(values: Mapping[str, Any]) -> Call:
+    """The call whose `call_to_json` this is, of any version; nothing is checked again."""
+    known: dict[str, Any] = {
+        name: datetime.fromisoformat(value) if name in TIME_FIELDS else value
+        for name, value in values.items()
+        if name in Call.__dataclass_fields__
+    }
+    return Call(**known)
 
 
 def _reported_at(call: Call) -> tuple[datetime, datetime]:
@@ -197,9 +207,11 @@ def _text(value: object) -> str | None:
         return str(value)
     if not isinstance(value, str):
         return None
-    # A lone surrogate can enter by a JSON escape and could never be written to the store again.
-    text = value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8").strip()
-    return text or None
+    text = value.replace("\x00", "")
+    if not text.isascii():
+        # A lone surrogate can enter by a JSON escape and could never be written to the store again.
+        text = text.encode("utf-8", "replace").decode("utf-8")
+    return text.strip() or None
 
 
 def _number(value: object) -> float | None:
@@ -247,7 +259,7 @@ def _object(value: object) -> Mapping[str, Any] | None:
     if not isinstance(value, Mapping) or not value:
         return None
     try:
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {_text(str(key)) or "": _plain(item) for key, item in value.items()}
     except RecursionError:
         return None
 
@@ -255,7 +267,7 @@ def _object(value: object) -> Mapping[str, Any] | None:
 def _plain(value: object) -> Any:
     """JSON-ready copy of a value a Singer reader produced: Decimals and datetimes made plain."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {_text(str(key)) or "": _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, bool) or value is None:

@@ -291,7 +291,9 @@ def _escaped(text: str) -> str:
 
 def _clean(text: str) -> str:
     unified = text.replace("\r\n", "\n").replace("\r", "\n")
-    return CONTROL_CHARACTERS.sub("", unified.translate(DIRECTION_CONTROLS))
+    if not unified.isascii():
+        unified = unified.translate(DIRECTION_CONTROLS)
+    return unified if unified.isprintable() else CONTROL_CHARACTERS.sub("", unified)
 
 
 def _one_line(text: str) -> str:
@@ -299,7 +301,7 @@ def _one_line(text: str) -> str:
 
 
 def _utf16_length(text: str) -> int:
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _epoch_ms(moment: datetime) -> str:

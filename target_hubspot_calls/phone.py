@@ -7,7 +7,7 @@ through here is a *written* number.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
 
@@ -32,6 +32,8 @@ class PhoneNumber:
 
     e164: str
     national: str
+    # The parsed form, so that showing the number needs no second parsing; no part of its identity.
+    parsed: phonenumbers.PhoneNumber | None = field(default=None, repr=False, compare=False)
 
 
 class NumberMatch(IntEnum):
@@ -73,6 +75,8 @@ def number_match(
     readable = False
     for value in (*calculated, *written):
         text = (value or "").strip()
+        if text == number.e164:
+            return NumberMatch.EXACT
         if not text or is_masked(text):
             continue
         theirs = _parsed(text, default_region)
@@ -94,7 +98,7 @@ def is_masked(text: str) -> bool:
 @lru_cache(maxsize=4096)
 def display_number(number: PhoneNumber) -> str:
     """The number as people read it: "+1 415-555-0123"."""
-    parsed = phonenumbers.parse(number.e164)
+    parsed = number.parsed or phonenumbers.parse(number.e164)
     return phonenumbers.format_number(parsed, PhoneNumberFormat.INTERNATIONAL)
 
 
@@ -112,4 +116,5 @@ def _parsed(text: str, default_region: str) -> PhoneNumber | None:
     return PhoneNumber(
         e164=phonenumbers.format_number(parsed, PhoneNumberFormat.E164),
         national=phonenumbers.national_significant_number(parsed),
+        parsed=parsed,
     )

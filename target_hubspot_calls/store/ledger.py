@@ -33,6 +33,7 @@ from target_hubspot_calls.call import Call, Workspace, merge_calls
 from target_hubspot_calls.outcome import Outcome, RecordingOutcome
 from target_hubspot_calls.store.database import reading, writing
 from target_hubspot_calls.store.ledger_rows import (
+    CLAIM_COLUMNS,
     DUE,
     SETTLED,
     WAITING,
@@ -150,6 +151,16 @@ class Ledger:
         with reading(self._engine) as connection:
             return {(state, reason): count for state, reason, count in connection.execute(query)}
 
+    def count_open(self) -> dict[str, int]:
+        """How many calls are "due" and how many "waiting"; quick however many are settled."""
+        query = (
+            select(table.c.state, func.count().label("calls"))
+            .where(table.c.state.in_((DUE, WAITING)))
+            .group_by(table.c.state)
+        )
+        with reading(self._engine) as connection:
+            return {row.state: row.calls for row in connection.execute(query)}
+
     def wake(self, workspace: Workspace, *, now: datetime) -> int:
         """Makes the calls of a workspace due that waited for a person; returns how many."""
         statement = (
@@ -168,7 +179,7 @@ class Ledger:
         if its time is over: the run lives and may be writing it.
         """
         pick = (
-            select(table)
+            select(*CLAIM_COLUMNS)
             .where(_is_of(workspace), _is_claimable(now), _is_not_of_run(holder))
             .order_by(table.c.due_at, table.c.call_id)
             .limit(limit)
@@ -218,17 +229,17 @@ class Ledger:
         workspace = next(iter(claims.values())).call.workspace
         with writing(self._engine) as connection:
             held = _held(connection, workspace, claims, holder)
+            for ids in _chunks(sorted(held)):
+                connection.execute(
+                    _ANNOUNCE.where(_is_of(workspace), table.c.call_id.in_(ids)),
+                    {"b_intent": intent, "b_until": now + timedelta(seconds=for_s), "b_now": now},
+                )
             if held:
                 connection.execute(
-                    _ANNOUNCE,
+                    _ANNOUNCE_CONTACT,
                     [
                         key_parameters(claims[call_id].call)
-                        | {
-                            "b_intent": intent,
-                            "b_contact": contact_ids.get(call_id),
-                            "b_until": now + timedelta(seconds=for_s),
-                            "b_now": now,
-                        }
+                        | {"b_contact": contact_ids.get(call_id)}
                         for call_id in held
                     ],
                 )
@@ -277,7 +288,7 @@ class Ledger:
     ) -> list[Claim]:
         """At most `limit` written calls whose recording is due, for this holder alone."""
         pick = (
-            select(table)
+            select(*CLAIM_COLUMNS)
             .where(_is_of(workspace), _has_recording_due(now), _is_not_of_run(holder))
             .order_by(table.c.recording_due_at, table.c.call_id)
             .limit(limit)
@@ -381,20 +392,16 @@ _MERGE = (
     )
 )
 _IS_UPDATE = bindparam("b_intent", type_=Text) == "update"
-_ANNOUNCE = (
-    update(table)
-    .where(_KEY_IS_GIVEN)
-    .values(
-        # A create that is looked up and found stays announced until its result is settled: only
-        # then is its engagement in the row.
-        intent=case(
-            (_IS_UPDATE, func.coalesce(table.c.intent, "update")), else_=bindparam("b_intent")
-        ),
-        intent_at=bindparam("b_now"),
-        intent_contact_id=bindparam("b_contact"),
-        claimed_until=bindparam("b_until"),
-        updated_at=bindparam("b_now"),
-    )
+_ANNOUNCE_CONTACT = (
+    update(table).where(_KEY_IS_GIVEN).values(intent_contact_id=bindparam("b_contact"))
+)
+_ANNOUNCE = update(table).values(
+    # A create that is looked up and found stays announced until its result is settled: only
+    # then is its engagement in the row.
+    intent=case((_IS_UPDATE, func.coalesce(table.c.intent, "update")), else_=bindparam("b_intent")),
+    intent_at=bindparam("b_now"),
+    claimed_until=bindparam("b_until"),
+    updated_at=bindparam("b_now"),
 )
 _IS_UNCHANGED = table.c.record_digest == bindparam("b_digest")
 _WRITE_IS_UNKNOWN = bindparam("b_write_unknown", type_=Boolean) == true()

@@ -6,7 +6,7 @@ Pure: what each column is given, decided in one place; no connection, no clock.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -17,11 +17,12 @@ from target_hubspot_calls.call import (
     Call,
     Workspace,
     call_digest,
+    call_from_json,
     call_to_json,
-    parse_call,
 )
 from target_hubspot_calls.errors import Reason, Status
 from target_hubspot_calls.outcome import Outcome, RecordingOutcome
+from target_hubspot_calls.store.schema import calls as table
 
 # A row is "due" (try it at due_at), "waiting" (until a person has acted) or "settled".
 DUE, WAITING, SETTLED = "due", "waiting", "settled"
@@ -51,6 +52,19 @@ class Claim:
     status: str | None
     reason: str | None
     portal_id: int | None
+
+
+# A ledger row is wide; a claim takes of it only what delivery needs.
+CLAIM_COLUMNS = tuple(
+    table.c[name]
+    for name in (
+        "user_id",
+        "workspace_id",
+        "call_id",
+        "record",
+        *(field.name for field in fields(Claim) if field.name != "call"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -243,7 +257,7 @@ def _encoded(call: Call) -> str:
 
 def call_of(row: Row[Any]) -> Call:
     """The call a ledger row holds."""
-    return parse_call(json.loads(row.record), Workspace(row.user_id, row.workspace_id))
+    return call_from_json(json.loads(row.record))
 
 
 def recording_link_of(row: Row[Any]) -> RecordingLink:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Engine, bindparam, delete, func, select
+from sqlalchemy import Engine, delete, func, select
 
 from target_hubspot_calls.store.database import reading, writing
 from target_hubspot_calls.store.schema import outbox
+
+_IDS_PER_STATEMENT = 500
 
 
 class Outbox:
@@ -32,10 +34,9 @@ class Outbox:
         if not ids:
             return
         with writing(self._engine) as connection:
-            connection.execute(
-                delete(outbox).where(outbox.c.id == bindparam("done")),
-                [{"done": row_id} for row_id in ids],
-            )
+            for start in range(0, len(ids), _IDS_PER_STATEMENT):
+                some = ids[start : start + _IDS_PER_STATEMENT]
+                connection.execute(delete(outbox).where(outbox.c.id.in_(some)))
 
     def count(self) -> int:
         """How many rows wait."""

@@ -16,6 +16,7 @@ from target_hubspot_calls.call import (
     Call,
     Workspace,
     call_digest,
+    call_from_json,
     call_to_json,
     merge_calls,
     parse_call,
@@ -158,7 +159,10 @@ def test_two_deliveries_of_one_report_have_one_digest(a_call: Callable[..., Call
 def test_a_call_survives_json(a_call: Callable[..., Call]) -> None:
     call = a_call(structured_data={"a": [1, None, {"b": "ü"}]}, cost_usd=0.1)
 
-    assert parse_call(json.loads(json.dumps(call_to_json(call))), DEFAULT) == call
+    written = json.loads(json.dumps(call_to_json(call)))
+    assert parse_call(written, DEFAULT) == call
+    assert call_from_json(written) == call
+    assert call_from_json({**written, "field_of_a_later_version": 1}) == call
 
 
 json_values = st.recursive(

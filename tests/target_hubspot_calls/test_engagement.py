@@ -216,7 +216,8 @@ def test_every_note_is_well_formed_short_enough_and_carries_its_id(record: dict[
 def a_call_full_of(text: str, fields: int) -> Call:
     """A call whose every field is `text`, with the longest id and `fields` structured ones."""
     named = {f"{number}{text[:2000]}": text[:2000] for number in range(fields)}
-    in_one_line = "".join(char for char in text[:LONGEST_CALL_ID] if char.isprintable()) or "x"
+    in_one_line = "".join(char for char in text[:LONGEST_CALL_ID] if char.isprintable())
+    in_one_line = in_one_line if in_one_line.strip() else "x"
     return parse_call(
         {
             "id": (in_one_line * LONGEST_CALL_ID)[:LONGEST_CALL_ID],
