@@ -17,7 +17,7 @@ from target_hubspot_calls.call import Workspace
 from target_hubspot_calls.clock import Clock
 from target_hubspot_calls.delivery import write
 from target_hubspot_calls.delivery.drafts import Drafter
-from target_hubspot_calls.delivery.portals import Portal, Portals
+from target_hubspot_calls.delivery.portals import HeldElsewhere, Portal, Portals
 from target_hubspot_calls.delivery.retry_line import retry_at
 from target_hubspot_calls.delivery.round import batches
 from target_hubspot_calls.delivery.write import Draft
@@ -65,7 +65,10 @@ class Attacher:
         self._numbers = itertools.count(1)
 
     async def attach_due(self, workspace: Workspace, *, may_go_on: Callable[[], bool]) -> None:
-        """Returns when no recording of the workspace is due, or something goes before them."""
+        """Returns when no recording of the workspace is due, or something goes before them.
+
+        Raises HeldElsewhere.
+        """
         while may_go_on():
             holder = f"{self._run_id}/r{next(self._numbers)}"
             claims = await asyncio.to_thread(
@@ -80,6 +83,11 @@ class Attacher:
                 return
             try:
                 portal = await self._portals.open(workspace)
+            except HeldElsewhere:
+                await asyncio.to_thread(
+                    self._ledger.release, claims, holder=holder, now=self._clock.now()
+                )
+                raise
             except CallOutcomeError as err:
                 await self._settle(holder, [(c, self._failed(c, err)) for c in claims])
                 return

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from target_hubspot_calls.call import Workspace
 from target_hubspot_calls.clock import Clock
 from target_hubspot_calls.delivery.attach import Attacher
 from target_hubspot_calls.delivery.drafts import Drafter
-from target_hubspot_calls.delivery.portals import Portals
+from target_hubspot_calls.delivery.portals import HeldElsewhere, Portals
 from target_hubspot_calls.delivery.presence import Presence
 from target_hubspot_calls.delivery.round import CLAIM_S, Round, Tally, Tools, all_or_first_error
 from target_hubspot_calls.errors import CallOutcomeError
@@ -28,6 +28,8 @@ CLAIMED_AT_ONCE = 480
 ROUNDS_AT_ONCE = 2
 JOBS_AT_ONCE = 16
 LOOK_AGAIN_S = 0.2
+# How long a portal that another process holds is left to it before we ask again.
+ELSEWHERE_S = 1.0
 
 
 class Job(NamedTuple):
@@ -56,6 +58,8 @@ class Delivery:
         self._presence = presence
         self._stopping = False
         self._has_woken = False
+        # Workspaces whose portal another process holds, and until when that is believed.
+        self._elsewhere: dict[Workspace, float] = {}
         self._numbers = itertools.count(1)
         self._tools = Tools(
             ledger=ledger,
@@ -73,7 +77,10 @@ class Delivery:
         self._stopping = True
 
     async def deliver_due(self) -> None:
-        """Returns when nothing is due any more, or when asked to stop. Raises StoreUnavailable."""
+        """Returns when nothing is due any more, or when asked to stop. Raises StoreUnavailable.
+
+        What is due at a portal that another process holds is delivered there, and waited for.
+        """
         await self._free_the_dead()
         await self._wake_connected()
         running: dict[Job, asyncio.Task[None]] = {}
@@ -81,7 +88,10 @@ class Delivery:
             while True:
                 await self._start_due(running)
                 if not running:
-                    return
+                    if self._stopping or not self._elsewhere:
+                        return
+                    await asyncio.sleep(LOOK_AGAIN_S)
+                    continue
                 await asyncio.wait(
                     running.values(), timeout=LOOK_AGAIN_S, return_when=asyncio.FIRST_COMPLETED
                 )
@@ -93,30 +103,56 @@ class Delivery:
             for task in running.values():
                 task.cancel()
             await asyncio.gather(*running.values(), return_exceptions=True)
+            await self._tools.portals.give_back()
 
     async def _start_due(self, running: dict[Job, asyncio.Task[None]]) -> None:
         """Starts what is due and not running: notes of each workspace, then its recordings."""
         if self._stopping:
             return
-        now = self._tools.clock.now()
-        for workspace in await asyncio.to_thread(self._tools.ledger.due_workspaces, now=now):
+        now, ledger = self._tools.clock.now(), self._tools.ledger
+        with_calls = await asyncio.to_thread(ledger.due_workspaces, now=now)
+        with_recordings: list[Workspace] = []
+        if self._attacher is not None:
+            with_recordings = await asyncio.to_thread(ledger.workspaces_with_recordings, now=now)
+        self._forget_elsewhere({*with_calls, *with_recordings})
+        for workspace in with_calls:
             job = Job(workspace, "calls")
-            if job not in running and len(running) < JOBS_AT_ONCE:
+            if self._may_start(job, running):
                 running[job] = asyncio.create_task(self._deliver_workspace(workspace))
-        if self._attacher is None:
-            return
-        for workspace in await asyncio.to_thread(
-            self._tools.ledger.workspaces_with_recordings, now=now
-        ):
+        for workspace in with_recordings:
             job, notes = Job(workspace, "recordings"), Job(workspace, "calls")
-            if job not in running and notes not in running and len(running) < JOBS_AT_ONCE:
+            if notes not in running and self._may_start(job, running):
 
                 def may_go_on(notes: Job = notes) -> bool:
                     return not self._stopping and notes not in running
 
-                running[job] = asyncio.create_task(
-                    self._attacher.attach_due(workspace, may_go_on=may_go_on)
-                )
+                running[job] = asyncio.create_task(self._attach_recordings(workspace, may_go_on))
+
+    def _may_start(self, job: Job, running: Mapping[Job, object]) -> bool:
+        return (
+            job not in running
+            and job.workspace not in self._elsewhere
+            and len(running) < JOBS_AT_ONCE
+        )
+
+    def _forget_elsewhere(self, due: Container[Workspace]) -> None:
+        """Asks again, after a while, for the portals that another process held."""
+        now = self._tools.clock.monotonic()
+        self._elsewhere = {
+            workspace: until
+            for workspace, until in self._elsewhere.items()
+            if workspace in due and until > now
+        }
+
+    def _leave_to_others(self, workspace: Workspace) -> None:
+        self._elsewhere[workspace] = self._tools.clock.monotonic() + ELSEWHERE_S
+
+    async def _attach_recordings(self, workspace: Workspace, may_go_on: Callable[[], bool]) -> None:
+        assert self._attacher is not None  # noqa: S101  without it no recording is due
+        try:
+            await self._attacher.attach_due(workspace, may_go_on=may_go_on)
+        except HeldElsewhere:
+            self._leave_to_others(workspace)
 
     async def _free_the_dead(self) -> None:
         """Takes calls back from runs that were killed; what they announced is looked up."""
@@ -144,7 +180,7 @@ class Delivery:
         """Delivers in rounds that overlap: one searches for contacts while another writes."""
         rounds: set[asyncio.Task[None]] = set()
         try:
-            while not self._stopping:
+            while not self._stopping and workspace not in self._elsewhere:
                 holder = f"{self._tools.run_id}/{next(self._numbers)}"
                 claims = await asyncio.to_thread(
                     self._tools.ledger.claim,
@@ -169,6 +205,9 @@ class Delivery:
         delivery_round = Round(self._tools, holder, claims)
         try:
             portal = await self._tools.portals.open(workspace)
+        except HeldElsewhere:
+            self._leave_to_others(workspace)
+            await delivery_round.give_back()
         except CallOutcomeError as err:
             await delivery_round.refuse(err)
         else:

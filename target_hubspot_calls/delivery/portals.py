@@ -15,6 +15,7 @@ from types import TracebackType
 
 from target_hubspot_calls.call import Workspace
 from target_hubspot_calls.clock import Clock
+from target_hubspot_calls.delivery.leases import Leases
 from target_hubspot_calls.delivery.match import Matcher, MatchRules
 from target_hubspot_calls.delivery.new_contacts import ContactMaker
 from target_hubspot_calls.errors import (
@@ -33,10 +34,11 @@ from target_hubspot_calls.hubspot.auth import PortalAuth, StaticTokens, TokenSto
 from target_hubspot_calls.hubspot.client import HubSpotClient, open_client
 from target_hubspot_calls.hubspot.engagements import CALL_ID_PROPERTY, EngagementKind
 from target_hubspot_calls.hubspot.oauth import OAuthApp
-from target_hubspot_calls.hubspot.pace import Pace, PortalPaces
+from target_hubspot_calls.hubspot.pace import SEARCH_WINDOW_S, SLACK_S, Pace, PortalPaces
 from target_hubspot_calls.settings import TargetSettings
 from target_hubspot_calls.store.connections import Connection, Connections, ConnectionState
 from target_hubspot_calls.store.new_contacts import NewContacts
+from target_hubspot_calls.store.portal_leases import Lease
 from target_hubspot_calls.tokens import TokenSet
 
 logger = logging.getLogger(__name__)
@@ -49,14 +51,19 @@ TROUBLE_S = 10.0
 REFUSED_S = 600.0
 
 
+class HeldElsewhere(Exception):
+    """Another process paces and writes this portal now; it will deliver what is due there."""
+
+
 @dataclass
 class Portal:
     """One open portal; `unique_call_ids` is about the kind of engagement the settings ask for."""
 
     name: str
     client: HubSpotClient
+    pace: Pace
     matcher: Matcher
-    portal_id: int | None
+    portal_id: int
     connection_id: str | None
     kind: EngagementKind
     unique_call_ids: bool
@@ -74,11 +81,13 @@ class Portals:
         settings: TargetSettings,
         connections: Connections,
         new_contacts: NewContacts,
+        leases: Leases,
         clock: Clock,
     ) -> None:
         self._settings = settings
         self._connections = connections
         self._new_contacts = new_contacts
+        self._leases = leases
         self._clock = clock
         self._open: dict[str, Portal] = {}
         self._opening: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -88,6 +97,7 @@ class Portals:
         self._troubles: dict[str, tuple[float, TransientHubSpotError | PortalError]] = {}
 
     async def __aenter__(self) -> Portals:
+        await self._leases.begin()
         return self
 
     async def __aexit__(
@@ -96,9 +106,14 @@ class Portals:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        await self._leases.end()
         for portal in self._open.values():
             await portal.client.aclose()
         self._open.clear()
+
+    async def give_back(self) -> None:
+        """Lets other processes have the portals, as nothing is due there."""
+        await self._leases.give_back()
 
     @property
     def is_given(self) -> bool:
@@ -106,8 +121,11 @@ class Portals:
         return bool(self._settings.service_key or self._settings.refresh_token)
 
     async def open(self, workspace: Workspace) -> Portal:
-        """The workspace's portal. Raises NotConnected, PortalError while it is parked, or
-        HubSpotError when it cannot be reached."""
+        """The workspace's portal, ours alone to pace and to write until `give_back`.
+
+        Raises HeldElsewhere, NotConnected, PortalError while it is parked, or HubSpotError when it
+        cannot be reached.
+        """
         connection = await self._connection(workspace)
         name = connection.id if connection else SETTINGS_OWNER
         # One lock each, so that a portal that does not answer holds up nobody else.
@@ -117,7 +135,14 @@ class Portals:
                 _check_parked(connection, self._clock.now())
             if name not in self._open:
                 self._open[name] = await self._opened(name, connection)
-            return self._open[name]
+            portal = self._open[name]
+            lease = await self._leases.take(portal.portal_id)
+            if lease is Lease.REFUSED:
+                raise HeldElsewhere
+            if lease is Lease.TAKEN_OVER:
+                # The other's last searches still count. Of the requests HubSpot's headers tell.
+                portal.pace.searches.close_for(SEARCH_WINDOW_S + SLACK_S)
+            return portal
 
     def note_trouble(self, portal: Portal, error: HubSpotError) -> None:
         """Remembers a portal that just failed, so that the calls behind do not each find out."""
@@ -188,10 +213,11 @@ class Portals:
 
     async def _opened(self, name: str, connection: Connection | None) -> Portal:
         settings = self._settings
+        pace = self._paces.of(connection.portal_id or name if connection else name)
         client = open_client(
             settings.hubspot_api_url,
             auth=PortalAuth(self._tokens(connection), self._oauth_app(), now=self._clock.now),
-            pace=self._paces.of(connection.portal_id or name if connection else name),
+            pace=pace,
             sleep=self._clock.sleep,
         )
         try:
@@ -215,6 +241,7 @@ class Portals:
         return Portal(
             name=name,
             client=client,
+            pace=pace,
             matcher=matcher,
             portal_id=account.portal_id,
             connection_id=connection.id if connection else None,

@@ -111,12 +111,16 @@ class Round:
         finally:
             if self._refusal is not None:
                 await self.settle(dict.fromkeys(list(self._open), self._refusal))
-            await asyncio.to_thread(
-                self._tools.ledger.release,
-                list(self._open.values()),
-                holder=self._holder,
-                now=self._tools.clock.now(),
-            )
+            await self.give_back()
+
+    async def give_back(self) -> None:
+        """Lets anybody have the calls that have no outcome yet."""
+        await asyncio.to_thread(
+            self._tools.ledger.release,
+            list(self._open.values()),
+            holder=self._holder,
+            now=self._tools.clock.now(),
+        )
 
     async def refuse(self, error: CallOutcomeError) -> None:
         """Settles every call with the error that keeps its portal from being opened."""

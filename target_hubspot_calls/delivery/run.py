@@ -18,6 +18,7 @@ from target_hubspot_calls.clock import Clock
 from target_hubspot_calls.delivery.attach import Attacher
 from target_hubspot_calls.delivery.deliver import Delivery
 from target_hubspot_calls.delivery.drafts import Drafter
+from target_hubspot_calls.delivery.leases import Leases
 from target_hubspot_calls.delivery.portals import Portals
 from target_hubspot_calls.delivery.presence import Presence
 from target_hubspot_calls.delivery.round import Tally
@@ -30,9 +31,10 @@ from target_hubspot_calls.settings import TargetSettings
 from target_hubspot_calls.store.connections import Connections, holds_tokens
 from target_hubspot_calls.store.database import open_database
 from target_hubspot_calls.store.ledger import Ledger
-from target_hubspot_calls.store.ledger_rows import SETTLED, Accepted, RefusedRecord
+from target_hubspot_calls.store.ledger_rows import Accepted, RefusedRecord
 from target_hubspot_calls.store.new_contacts import NewContacts
 from target_hubspot_calls.store.outbox import Outbox
+from target_hubspot_calls.store.portal_leases import PortalLeases
 from target_hubspot_calls.store.vault import load_vault
 from target_hubspot_calls.sync_log.log import SyncLog, SyncLogError, drain
 
@@ -98,14 +100,20 @@ class Run:
 
     def waiting(self) -> int:
         """How many calls are still to be tried again, by themselves or once a person has acted."""
-        return sum(count for (state, _), count in self._ledger.counts().items() if state != SETTLED)
+        return sum(self._ledger.count_open().values())
 
     @asynccontextmanager
     async def _open_delivery(self) -> AsyncIterator[Delivery]:
         drafter = Drafter(self._settings)
         async with AsyncExitStack() as stack:
             portals = await stack.enter_async_context(
-                Portals(self._settings, self._connections, NewContacts(self._engine), self._clock)
+                Portals(
+                    self._settings,
+                    self._connections,
+                    NewContacts(self._engine),
+                    Leases(PortalLeases(self._engine), self.run_id, self._presence, self._clock),
+                    self._clock,
+                )
             )
             attacher = None
             if self._settings.upload_recordings:

@@ -71,7 +71,9 @@ class Worker:
 
     def close(self) -> None:
         """Forgets the process, which has ended."""
-        os.close(self._handle)
+        # A late timer must not find another worker's handle under the old number.
+        handle, self._handle = self._handle, -1
+        os.close(handle)
 
     def _command(self) -> subprocess.Popen[bytes]:
         """The real command, or a worker with an interpreter of its own."""

@@ -132,6 +132,7 @@ def _warp_time(warp: Warp) -> None:
     changes: list[tuple[Any, str, Any]] = [
         (run, "Clock", lambda: clock),
         (run, "Connections", functools.partial(run.Connections, clock=warp.now)),
+        (run, "Leases", functools.partial(run.Leases, sleep=warp.sleep)),
         (run, "SyncLog", functools.partial(SyncLog, wait_s=0.3)),
         (portals, "Pace", functools.partial(portals.Pace, clock=warp.time, sleep=warp.sleep)),
         (portals, "PortalAuth", functools.partial(portals.PortalAuth, sleep=warp.sleep)),
