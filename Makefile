@@ -56,6 +56,7 @@ bench: setup ## what we claim about speed, measured
 	$(BIN)/python benchmarks/requests_per_thousand.py
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/delivery.py
+	$(BIN)/python benchmarks/memory.py
 
 campaign: setup ## seeded faults, kills and lost answers; every call must end with one note
 	$(BIN)/python -m tests.campaign.run --runs 50

@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from portal import a_call, portal, script, singer_lines, target_config, timed
+from portal import Taken, a_call, portal, script, singer_lines, target_config, timed
 
 from call_stream.stream import EntryKind, open_writer
 
@@ -33,15 +33,16 @@ def main() -> None:
         target.append(through_target(chosen.calls))
         both.append(through_tap_and_target(chosen.calls))
     for name, runs in (("target", target), ("tap | target", both)):
-        rates = [chosen.calls / seconds for seconds, _ in runs]
+        rates = [chosen.calls / run.seconds for run in runs]
+        peak_mb = max(run.peak_mb for run in runs)
         print(
             f"{name:14} {statistics.median(rates):8.0f} calls/s"
-            f"  ({min(rates):.0f} to {max(rates):.0f}), peak {max(mb for _, mb in runs):.0f} MB"
+            f"  ({min(rates):.0f} to {max(rates):.0f}), peak {peak_mb:.0f} MB"
         )
 
 
-def through_target(calls: int) -> tuple[float, float]:
-    """Seconds and peak megabytes of the target fed from a file."""
+def through_target(calls: int) -> Taken:
+    """What the target takes, fed from a file."""
     with portal(calls, rate_limits=False) as hubspot, tempfile.TemporaryDirectory() as folder:
         lines = Path(folder) / "calls.singer.jsonl"
         singer_lines(calls, lines)
@@ -52,8 +53,8 @@ def through_target(calls: int) -> tuple[float, float]:
     return taken
 
 
-def through_tap_and_target(calls: int) -> tuple[float, float]:
-    """Seconds and peak megabytes of the tap piped into the target, from a call stream."""
+def through_tap_and_target(calls: int) -> Taken:
+    """What the target takes, fed by the tap from a call stream."""
     with portal(calls, rate_limits=False) as hubspot, tempfile.TemporaryDirectory() as folder:
         fill_stream(f"{folder}/data", calls)
         tap_config = Path(folder) / "tap.json"
