@@ -1,6 +1,6 @@
 """Fetches recordings, uploads each once, and attaches them to notes that are already there.
 
-Runs beside delivery and yields to it: a portal's notes come before its recordings. A recording
+Runs beside the writing of notes, which has its share of the pace whatever is uploaded. A recording
 that cannot be had changes nothing but the call's `recording_status`.
 """
 
@@ -64,12 +64,12 @@ class Attacher:
         self._clock = clock
         self._numbers = itertools.count(1)
 
-    async def attach_due(self, workspace: Workspace, *, may_go_on: Callable[[], bool]) -> None:
-        """Returns when no recording of the workspace is due, or something goes before them.
+    async def attach_due(self, workspace: Workspace, *, is_stopping: Callable[[], bool]) -> None:
+        """Returns when no recording of the workspace is due, or when it is time to stop.
 
         Raises HeldElsewhere.
         """
-        while may_go_on():
+        while not is_stopping():
             holder = f"{self._run_id}/r{next(self._numbers)}"
             claims = await asyncio.to_thread(
                 self._ledger.claim_recordings,
@@ -91,20 +91,20 @@ class Attacher:
             except CallOutcomeError as err:
                 await self._settle(holder, [(c, self._failed(c, err)) for c in claims])
                 return
-            await self._attach(portal, holder, claims, may_go_on)
+            await self._attach(portal, holder, claims, is_stopping)
 
     async def _attach(
         self,
         portal: Portal,
         holder: str,
         claims: Sequence[Claim],
-        may_go_on: Callable[[], bool],
+        is_stopping: Callable[[], bool],
     ) -> None:
         slots = asyncio.Semaphore(UPLOADS_AT_ONCE)
 
         async def one(claim: Claim) -> Claim | RecordingOutcome | None:
             async with slots:
-                return await self._uploaded(portal, claim) if may_go_on() else None
+                return None if is_stopping() else await self._uploaded(portal, claim)
 
         results = await asyncio.gather(*(one(claim) for claim in claims))
         uploaded = [result for result in results if isinstance(result, Claim)]

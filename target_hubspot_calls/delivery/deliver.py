@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Collection, Container, Sequence
 from typing import Literal, NamedTuple
 
 from target_hubspot_calls.call import Workspace
@@ -26,6 +26,7 @@ from target_hubspot_calls.store.ledger_rows import Claim
 # their numbers, so that no search of a full round goes out half empty.
 CLAIMED_AT_ONCE = 480
 ROUNDS_AT_ONCE = 2
+# Of each kind.
 JOBS_AT_ONCE = 16
 LOOK_AGAIN_S = 0.2
 # How long a portal that another process holds is left to it before we ask again.
@@ -106,7 +107,7 @@ class Delivery:
             await self._tools.portals.give_back()
 
     async def _start_due(self, running: dict[Job, asyncio.Task[None]]) -> None:
-        """Starts what is due and not running: notes of each workspace, then its recordings."""
+        """Starts what is due and not running: notes, and beside them recordings."""
         if self._stopping:
             return
         now, ledger = self._tools.clock.now(), self._tools.ledger
@@ -116,24 +117,15 @@ class Delivery:
             with_recordings = await asyncio.to_thread(ledger.workspaces_with_recordings, now=now)
         self._forget_elsewhere({*with_calls, *with_recordings})
         for workspace in with_calls:
-            job = Job(workspace, "calls")
-            if self._may_start(job, running):
+            if self._may_start(job := Job(workspace, "calls"), running):
                 running[job] = asyncio.create_task(self._deliver_workspace(workspace))
         for workspace in with_recordings:
-            job, notes = Job(workspace, "recordings"), Job(workspace, "calls")
-            if notes not in running and self._may_start(job, running):
+            if self._may_start(job := Job(workspace, "recordings"), running):
+                running[job] = asyncio.create_task(self._attach_recordings(workspace))
 
-                def may_go_on(notes: Job = notes) -> bool:
-                    return not self._stopping and notes not in running
-
-                running[job] = asyncio.create_task(self._attach_recordings(workspace, may_go_on))
-
-    def _may_start(self, job: Job, running: Mapping[Job, object]) -> bool:
-        return (
-            job not in running
-            and job.workspace not in self._elsewhere
-            and len(running) < JOBS_AT_ONCE
-        )
+    def _may_start(self, job: Job, running: Collection[Job]) -> bool:
+        alike = sum(other.what == job.what for other in running)
+        return job not in running and job.workspace not in self._elsewhere and alike < JOBS_AT_ONCE
 
     def _forget_elsewhere(self, due: Container[Workspace]) -> None:
         """Asks again, after a while, for the portals that another process held."""
@@ -147,10 +139,10 @@ class Delivery:
     def _leave_to_others(self, workspace: Workspace) -> None:
         self._elsewhere[workspace] = self._tools.clock.monotonic() + ELSEWHERE_S
 
-    async def _attach_recordings(self, workspace: Workspace, may_go_on: Callable[[], bool]) -> None:
+    async def _attach_recordings(self, workspace: Workspace) -> None:
         assert self._attacher is not None  # noqa: S101  without it no recording is due
         try:
-            await self._attacher.attach_due(workspace, may_go_on=may_go_on)
+            await self._attacher.attach_due(workspace, is_stopping=lambda: self._stopping)
         except HeldElsewhere:
             self._leave_to_others(workspace)
 

@@ -83,6 +83,11 @@ def is_search(request: httpx.Request) -> bool:
     return path.startswith("/crm/objects/") and path.endswith("/search")
 
 
+def is_upload(request: httpx.Request) -> bool:
+    """True if the request is about a file."""
+    return request.url.path.startswith("/files/")
+
+
 def checked_base_url(written: str, setting: str = "hubspot_api_url") -> httpx.URL:
     """The base address a setting gives, or SettingsError naming the setting and every fault."""
     try:

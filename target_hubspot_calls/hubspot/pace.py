@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from target_hubspot_calls.hubspot.api import is_search
+from target_hubspot_calls.hubspot.api import is_search, is_upload
 from target_hubspot_calls.hubspot.failures import retry_after_s
 
 Clock = Callable[[], float]
@@ -25,6 +25,8 @@ SEARCH_WINDOW_S = 1.0
 # Two clocks never tick alike: a slot is given back this much later than the window says.
 SLACK_S = 0.02
 LONGEST_HOLD_S = 60.0
+# Files can be many and can wait: they leave so many slots of a window to notes and look-ups.
+KEPT_FROM_UPLOADS = 8
 
 
 @dataclass
@@ -56,6 +58,7 @@ class SlidingWindow:
         self._clock = clock
         self._sleep = sleep
         self._turn = asyncio.Lock()
+        self._patient_turn = asyncio.Lock()
         self._ended = asyncio.Event()
         self._in_flight = 0
         self._free_at: deque[float] = deque()
@@ -69,11 +72,14 @@ class SlidingWindow:
             self._free_at.popleft()
         return self._in_flight + len(self._free_at)
 
-    async def enter(self) -> float:
-        """Takes a slot, first come first served, and gives back the seconds waited for it."""
+    async def enter(self, *, keep_free: int = 0) -> float:
+        """Takes a slot, first come first served, and gives back the seconds waited for it.
+
+        One that leaves so many slots to others waits in a line of its own, and never before them.
+        """
         started = self._clock()
-        async with self._turn:
-            while not await self._has_room():
+        async with self._patient_turn if keep_free else self._turn:
+            while not await self._has_room(keep_free):
                 pass
             self._in_flight += 1
         return self._clock() - started
@@ -95,12 +101,12 @@ class SlidingWindow:
         free_at = self._clock() + self.seconds + SLACK_S
         self._free_at.extend([free_at] * max(0, min(elsewhere, self.limit)))
 
-    async def _has_room(self) -> bool:
+    async def _has_room(self, keep_free: int) -> bool:
         closed_s = self._closed_until - self._clock()
         if closed_s > 0:
             await self._sleep(closed_s)
             return False
-        if self.taken < self.limit:
+        if self.taken < self.limit - min(keep_free, self.limit // 2):
             return True
         if self._free_at:
             await self._sleep(max(self._free_at[0] - self._clock(), 0.001))
@@ -134,7 +140,8 @@ class Pace:
             self.seen.exempt += 1
             yield
             return
-        self.seen.waited_s += await window.enter()
+        kept = KEPT_FROM_UPLOADS if is_upload(request) else 0
+        self.seen.waited_s += await window.enter(keep_free=kept)
         self._note(window)
         try:
             yield

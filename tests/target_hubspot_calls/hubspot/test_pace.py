@@ -249,6 +249,29 @@ def test_what_is_left_is_learnt_from_the_headers(headers: dict[str, str], at_onc
     assert left.count(0.0) == at_once
 
 
+def test_uploads_leave_room_for_notes_and_never_hold_one_back() -> None:
+    time = VirtualTime()
+    pace = Pace(20, 4, clock=time.monotonic, sleep=time.sleep)
+    upload = httpx.Request("POST", "https://api.hubapi.com/files/2026-09/files")
+    left: list[tuple[str, float]] = []
+
+    async def one(name: str, request: httpx.Request, start_s: float) -> None:
+        await time.sleep(start_s)
+        async with pace.slot(request):
+            left.append((name, time.now))
+
+    async def scenario() -> None:
+        jobs = [one("upload", upload, 0) for _ in range(30)]
+        jobs += [one("note", NOTES, 1) for _ in range(5)]
+        await time.run(*(asyncio.create_task(job) for job in jobs))
+
+    asyncio.run(scenario())
+
+    assert [moment for name, moment in left if name == "note"] == [1.0] * 5
+    assert len([1 for name, moment in left if name == "upload" and moment < 10]) == 12
+    assert most_in_any_window([moment for _, moment in left], 10) <= 20
+
+
 def test_a_429_holds_everybody_back() -> None:
     time = VirtualTime()
     pace = Pace(100, 4, clock=time.monotonic, sleep=time.sleep)
