@@ -67,6 +67,10 @@ class CallsSink(BatchSink):
         if calls or refused:
             self._calls_target.run.accept(calls, refused)
 
+    def _after_process_record(self, context: dict[str, Any]) -> None:
+        # The SDK prints the whole batch here at DEBUG: numbers and transcripts.
+        return
+
     def _validate_and_parse(self, record: dict[str, Any]) -> dict[str, Any]:
         # The SDK ends the whole run at the first odd date; call.py reads dates itself.
         return record

@@ -39,9 +39,13 @@ class QuietReader(MsgSpecReader):
     def deserialize_json(self, line: str) -> dict[str, Any]:
         """The message of a line. Raises InvalidInputLine, without the line."""
         try:
-            return _read_message(line)
+            message = _read_message(line)
         except ValueError:
             raise InvalidInputLine("A line of the input is no JSON object.") from None
+        if not str(message.get("stream", "")).isprintable():
+            # The SDK logs the name as it is: a line break in it would forge a line of the log.
+            raise InvalidInputLine("A line of the input names a stream that cannot be printed.")
+        return message
 
     @staticmethod
     def assert_line_requires(line_dict: dict[str, Any], requires: set[str]) -> None:

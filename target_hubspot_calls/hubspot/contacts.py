@@ -119,7 +119,8 @@ def pack_numbers(numbers: Iterable[str]) -> list[list[str]]:
         cost = len(SEARCHABLE) * (len(number) + len('"",'))
         if not packs or cost > left or len(packs[-1]) == MAX_VALUES:
             packs.append([])
-            left = MAX_SEARCH_BODY - empty
+            # No comma stands behind the last number of either list.
+            left = MAX_SEARCH_BODY - empty + len(SEARCHABLE)
         packs[-1].append(number)
         left -= cost
     return packs

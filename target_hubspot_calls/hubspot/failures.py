@@ -183,6 +183,8 @@ def is_taken(error: HubSpotError) -> bool:
 
 def _plain_words(text: str) -> str:
     plain = re.split(r"[\[{]", text, maxsplit=1)[0]
+    # Control characters could colour or forge a log line.
+    plain = "".join(char if char.isprintable() else " " for char in plain)
     if _ECHO.search(plain):
         return ""
     plain = _MAIL.sub("(...)", _QUOTED.sub("(...)", plain))

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ import pytest
 from hubspot_simulator import DEFAULT_PORTAL, Simulator
 from target_hubspot_calls.call import Call
 from target_hubspot_calls.clock import Clock
+from target_hubspot_calls.delivery import portals
 from target_hubspot_calls.delivery.run import Run
+from target_hubspot_calls.hubspot.pace import Pace
 from target_hubspot_calls.settings import TargetSettings
 
 
@@ -35,6 +38,28 @@ DANA = {
 }
 
 
+class ClockThatSleepsMove:
+    """Seconds that pass only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def quick_pace(monkeypatch: pytest.MonkeyPatch) -> ClockThatSleepsMove:
+    """The clock that the pace goes by from now on: it would hold a refused portal for seconds."""
+    clock = ClockThatSleepsMove()
+    monkeypatch.setattr(portals, "Pace", partial(Pace, clock=clock.monotonic, sleep=clock.sleep))
+    return clock
+
+
 @dataclass
 class Deliveries:
     """Runs of delivery on one store; `later_s` moves the clock, waits between tries are skipped."""
@@ -42,6 +67,12 @@ class Deliveries:
     settings: TargetSettings
     later_s: float = 0.0
     waits: list[float] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, portal: Simulator, tmp_path: Path, **settings: Any) -> Deliveries:
+        """Runs against this portal with a store in `tmp_path`."""
+        values = {"data_dir": tmp_path / "data", "hubspot_api_url": portal.url, **settings}
+        return cls(TargetSettings.model_validate(values))
 
     def __call__(self, *calls: Call) -> dict[str, int]:
         """Accepts the calls, delivers all that is due, and counts the run's outcomes."""
@@ -70,12 +101,7 @@ def deliver(portal: Simulator, tmp_path: Path) -> Callable[..., Deliveries]:
     """Makes a `Deliveries` with a service key; keyword arguments are target settings."""
 
     def build(**settings: Any) -> Deliveries:
-        values: dict[str, Any] = {
-            "data_dir": tmp_path / "data",
-            "hubspot_api_url": portal.url,
-            "service_key": portal.add_service_key(DEFAULT_PORTAL),
-            **settings,
-        }
-        return Deliveries(TargetSettings.model_validate(values))
+        values = {"service_key": portal.add_service_key(DEFAULT_PORTAL), **settings}
+        return Deliveries.of(portal, tmp_path, **values)
 
     return build

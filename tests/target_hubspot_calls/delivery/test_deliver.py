@@ -178,64 +178,6 @@ def test_a_batch_refused_whole_is_split_until_the_bad_call_stands_alone(
     assert len(portal.notes()) == 3
 
 
-@pytest.mark.parametrize(
-    ("fault", "reason"),
-    [
-        ({"action": "error", "status": 503}, "unavailable"),
-        ({"action": "locked"}, "locked"),
-        ({"action": "rate_limited"}, "rate_limited"),
-        ({"action": "migrating"}, "account_migrating"),
-        ({"action": "rate_limited", "policy": "DAILY"}, "daily_limit"),
-        ({"action": "missing_scopes"}, "missing_scope"),
-        ({"action": "invalid_token"}, "reconnect_required"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_a_call_hubspot_cannot_take_now_waits_and_is_delivered_later(
-    fault: dict[str, str],
-    reason: str,
-    deliver: Callable[..., Deliveries],
-    portal: Simulator,
-    a_call: Callable[..., Call],
-) -> None:
-    runs = deliver()
-    portal.add_fault(path="*/contacts/search", times=None, **fault)
-
-    first = runs(a_call())
-    portal.clear_faults()
-    runs.later_s = 90_000
-    second = runs()
-
-    assert first == {reason: 1}
-    assert runs.history("reason, status, retryable")[0] == (reason, "error", True)
-    assert second == {"created": 1}
-    assert len(portal.notes()) == 1
-
-
-@pytest.mark.parametrize(
-    ("fields", "reason"),
-    [
-        ({"customer_number": None}, "no_phone_number"),
-        ({"customer_number": "+1"}, "invalid_phone_number"),
-        ({"customer_number": "+12025550199"}, "contact_not_found"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_a_call_without_a_contact_is_skipped_and_says_why(
-    fields: dict[str, str | None],
-    reason: str,
-    deliver: Callable[..., Deliveries],
-    portal: Simulator,
-    a_call: Callable[..., Call],
-) -> None:
-    runs = deliver()
-
-    runs(a_call(**fields))
-
-    assert runs.history() == [(CALL_ID, "skipped", reason)]
-    assert portal.notes() == []
-
-
 def test_an_unconnected_workspace_waits_until_it_connects(
     deliver: Callable[..., Deliveries],
     portal: Simulator,
@@ -324,6 +266,32 @@ def test_call_engagements_are_written_when_asked_for(
     (call,) = portal.calls()
     assert call["properties"]["hs_call_duration"] == "75600"
     assert call["associations"] == {"contacts": ["101"]}
+
+
+@pytest.mark.parametrize("unique", [True, False], ids=["unique property", "visible id"])
+def test_call_ids_of_any_kind_are_written_once_and_found_again(
+    unique: bool,
+    deliver: Callable[..., Deliveries],
+    portal: Simulator,
+    a_call: Callable[..., Call],
+) -> None:
+    portal.settings.unique_properties_on_activities = unique
+    ids = [
+        "'; drop table calls;--",
+        '"quoted" <b>bold</b> &amp; {0.__class__} {{7*7}} %s',
+        "Anrufe/2026?x=1#y",
+        "تماس-2 📞",
+        "x" * 200,
+    ]
+    runs = deliver()
+    portal.add_fault("reset_after", path=CREATE)
+
+    counts = runs(*(a_call(id=call_id) for call_id in ids))
+    again = runs(*(a_call(id=call_id) for call_id in ids))
+
+    assert (counts, again) == ({"created": len(ids)}, {})
+    assert len(portal.notes()) == len(ids)
+    assert sorted(runs.history("call_id")) == sorted((call_id,) for call_id in ids)
 
 
 def test_a_sync_log_that_cannot_be_written_delays_history_and_no_delivery(

@@ -155,6 +155,15 @@ def test_a_rejection_never_repeats_a_value(message: str) -> None:
     assert "555" not in str(error)
 
 
+def test_a_rejection_has_no_character_that_could_forge_a_log_line() -> None:
+    forged = "The record\r\nERROR is \x1b[31mred\x07\u202e and ends" + " here" * 1000
+
+    error = error_of(an_answer(400, {"category": "VALIDATION_ERROR", "message": forged}))
+
+    assert str(error).isprintable()
+    assert len(str(error)) < 400
+
+
 def test_a_rejection_names_the_codes_and_properties() -> None:
     message = 'Property values were not valid: [{"error":"PROPERTY_DOESNT_EXIST","name":"hs_x"}]'
     context = {"errors": [{"context": {"propertyName": ["hs_timestamp"]}}]}
