@@ -5,6 +5,7 @@ read by its words; it must not know where in a body the reason stands.
 """
 
 import enum
+import functools
 import re
 
 _WORD = re.compile(r"[a-z0-9]+")
@@ -64,6 +65,7 @@ def to_outcome(ended_reason: str | None, *, talked: bool) -> CallOutcome | None:
     return CallOutcome.FAILED if failed and not talked else CallOutcome.COMPLETED
 
 
+@functools.lru_cache(maxsize=1024)
 def _names_a_failure(reason: str) -> bool:
     """Whether the reason holds a failure phrase in whole words."""
     words = f" {' '.join(_WORD.findall(reason))} "

@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from call_stream.disk import fsync_directory
@@ -21,10 +21,18 @@ from call_stream.segments import (
     list_segments,
     load_position,
     reader_path,
+    segment_sizes,
 )
-from call_stream.stream import EntryKind, PositionGone, StreamCorrupt, StreamEntry, StreamError
+from call_stream.stream import (
+    Backlog,
+    EntryKind,
+    PositionGone,
+    StreamCorrupt,
+    StreamEntry,
+    StreamError,
+)
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_KINDS = {int(kind): kind for kind in EntryKind}
 
 
 class FileStreamReader:
@@ -81,6 +89,26 @@ class FileStreamReader:
     def load_position(self, reader: str) -> int:
         """The position this named reader saved last; 0 when it never did."""
         return load_position(self._directory, reader)
+
+    def load_backlog(self, reader: str) -> Backlog:
+        """What this named reader has not finished with, without reading through it.
+
+        Looks at file sizes and at one entry; `end` may so lie behind bytes of a batch that is
+        being written. Raises PositionGone and StreamCorrupt.
+        """
+        position = self.load_position(reader)
+        sizes = segment_sizes(self._directory)
+        oldest = next(self.read(position), None)
+        if oldest is None:
+            return Backlog(end=position, position=position, size_bytes=0, oldest_at=None)
+        return Backlog(
+            end=max(base + size for base, size in sizes.items()),
+            position=position,
+            size_bytes=sum(
+                max(0, base + size - max(base, position)) for base, size in sizes.items()
+            ),
+            oldest_at=oldest.received_at,
+        )
 
     def _base_holding(self, after: int) -> int | None:
         segments = list_segments(self._directory)
@@ -152,13 +180,10 @@ def _fault(segment: OpenSegment, position: int, asked_at: int, after: int) -> St
 
 
 def _entry(frame: Frame) -> StreamEntry:
-    try:
-        kind = EntryKind(frame.kind)
-    except ValueError as err:
+    kind = _KINDS.get(frame.kind)
+    if kind is None:
         raise StreamError(
             f"The entry before position {frame.end} is of a kind this version does not know."
             " A newer version wrote it; update this one."
-        ) from err
-    # In whole microseconds: a float of seconds would already be wrong in the last digits.
-    received_at = _EPOCH + timedelta(microseconds=frame.received_ns // 1000)
-    return StreamEntry(frame.end, kind, received_at, frame.payload)
+        )
+    return StreamEntry(frame.end, kind, frame.received_ns, frame.payload)

@@ -9,9 +9,9 @@ import asyncio
 import concurrent.futures
 import logging
 import os
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -54,8 +54,11 @@ class FileStreamWriter:
         self._log = log
         self._max_queued_bytes = max_queued_bytes
         self._clock_ns = clock_ns
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._line: deque[_Waiting] = deque()
         self._lock = threading.Lock()
+        self._bell = threading.Lock()  # held while there is nothing to wake the thread for
+        self._bell.acquire()
+        self._asleep = False
         self._queued_bytes = 0
         self._refusal: str | None = None
         self._closed = False
@@ -110,8 +113,7 @@ class FileStreamWriter:
         with self._lock:
             first = not self._closed
             self._closed = True
-            if first:
-                self._queue.put(None)
+            self._wake()
         self._thread.join()
         if first:
             self._log.close()
@@ -137,36 +139,41 @@ class FileStreamWriter:
                     "The call stream's disk is too slow: too much waits for it already."
                 )
             self._queued_bytes += size
-            self._queue.put(waiting)
+            self._line.append(waiting)
+            self._wake()
+
+    def _wake(self) -> None:
+        """Rings for the thread, once and only if it sleeps; under the lock."""
+        if self._asleep:
+            self._asleep = False
+            self._bell.release()
 
     def _run(self) -> None:
-        ended = False
-        while not ended:
-            try:
-                batch, ended = self._take_batch()
-            except queue.Empty:
-                self._log.delete_expired()
-                continue
-            if batch:
+        while self._wait_for_entries():
+            while batch := self._take_batch():
                 self._store(batch)
 
-    def _take_batch(self) -> tuple[list[_Waiting], bool]:
-        """Everything that waits, up to a batch's bounds, and whether the end was reached."""
-        first = self._queue.get(timeout=_RETENTION_CHECK_S)
-        if first is None:
-            return [], True
-        batch = [first]
-        size = len(first.entry.payload)
-        while len(batch) < BATCH_ENTRIES and size < BATCH_BYTES:
-            try:
-                waiting = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if waiting is None:
-                return batch, True
+    def _wait_for_entries(self) -> bool:
+        """Whether there are any; False once the stream is closed and all are stored."""
+        while True:
+            with self._lock:
+                if self._line:
+                    return True
+                if self._closed:
+                    return False
+                self._asleep = True
+            while not self._bell.acquire(timeout=_RETENTION_CHECK_S):
+                self._log.delete_expired()
+
+    def _take_batch(self) -> list[_Waiting]:
+        """Everything that waits, up to a batch's bounds."""
+        batch: list[_Waiting] = []
+        size = 0
+        while self._line and len(batch) < BATCH_ENTRIES and size < BATCH_BYTES:
+            waiting = self._line.popleft()
             batch.append(waiting)
             size += len(waiting.entry.payload)
-        return batch, False
+        return batch
 
     def _store(self, batch: list[_Waiting]) -> None:
         results: list[int] | StreamUnavailable

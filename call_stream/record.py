@@ -11,12 +11,11 @@ import msgspec
 
 from call_stream import report
 from call_stream.ended_reason import CallOutcome, to_outcome
-from call_stream.report import Places, first, found
+from call_stream.report import Places, told, told_in
 from call_stream.values import (
     CODE_LIMIT,
     EMAIL_LIMIT,
     NAME_LIMIT,
-    NUMBER_LIMIT,
     JsonObject,
     to_iso,
     to_json_object,
@@ -117,7 +116,7 @@ def record_from_report(
 
     Raises OtherMessage where the body is no call report, UnusableReport where it names no call.
     """
-    message = _to_report(body)
+    message = to_report(body)
     call = to_object(message.get("call"))
     sent_at = to_moment(message.get("timestamp"))
     return _build_record(
@@ -137,32 +136,23 @@ def record_from_rest_call(
     call: object, *, user_id: str, workspace_id: str, received_at: datetime
 ) -> CallRecord:
     """The record of a call object of VAPI's REST API. Raises UnusableReport if it has no id."""
-    told = to_object(call)
-    updated_at = to_moment(told.get("updatedAt"))
+    described = to_object(call)
+    updated_at = to_moment(described.get("updatedAt"))
     return _build_record(
-        (told,),
-        call_id=told.get("id"),
+        (described,),
+        call_id=described.get("id"),
         user_id=user_id,
         workspace_id=workspace_id,
         webhook_id=None,
         source=CallSource.API,
-        ended_at=updated_at if told.get("status") in (None, "ended") else None,
+        ended_at=updated_at if described.get("status") in (None, "ended") else None,
         received_at=received_at,
         updated_at=updated_at or received_at,
     )
 
 
-def encode_record(record: CallRecord) -> bytes:
-    """The record as JSON, every field present."""
-    return msgspec.json.encode(record)
-
-
-def decode_record(payload: bytes) -> CallRecord:
-    """The record of the JSON. Raises msgspec.DecodeError where it is no call record."""
-    return msgspec.json.decode(payload, type=CallRecord)
-
-
-def _to_report(body: object) -> JsonObject:
+def to_report(body: object) -> JsonObject:
+    """The report in a body, wrapped in `message` or bare. Raises OtherMessage if there is none."""
     wrapped = to_object(body).get("message")
     message = wrapped if isinstance(wrapped, dict) else to_object(body)
     message_type = message.get("type")
@@ -173,6 +163,24 @@ def _to_report(body: object) -> JsonObject:
     if message_type != REPORT_TYPE:
         raise OtherMessage(to_token(message_type, NAME_LIMIT))
     return message
+
+
+def to_call_id(value: object) -> str:
+    """The call's id. Raises UnusableReport where the value is none."""
+    call_id = to_token(value, ID_LIMIT)
+    if call_id is None:
+        raise UnusableReport(f"the report has no call id of at most {ID_LIMIT} characters")
+    return call_id
+
+
+def encode_record(record: CallRecord) -> bytes:
+    """The record as JSON, every field present."""
+    return msgspec.json.encode(record)
+
+
+def decode_record(payload: bytes) -> CallRecord:
+    """The record of the JSON. Raises msgspec.DecodeError where it is no call record."""
+    return msgspec.json.decode(payload, type=CallRecord)
 
 
 def _build_record(
@@ -187,12 +195,10 @@ def _build_record(
     received_at: datetime,
     updated_at: datetime,
 ) -> CallRecord:
-    usable_id = to_token(call_id, ID_LIMIT)
-    if usable_id is None:
-        raise UnusableReport(f"the report has no call id of at most {ID_LIMIT} characters")
+    usable_id = to_call_id(call_id)
     call_type = to_token(places[-1].get("type"), NAME_LIMIT)
-    started_at = first(found(places, "startedAt"), to_moment)
-    ended_reason = _token(places, "endedReason", limit=CODE_LIMIT)
+    started_at = told(places, "startedAt", to_moment)
+    ended_reason = told(places, "endedReason", _to_code)
     transcript = report.transcript(places)
     recording_url, recording_expires_at = report.mono_recording(places)
     assistant_id, assistant_name = report.assistant(places)
@@ -205,13 +211,13 @@ def _build_record(
         source=source,
         type=call_type,
         direction=_DIRECTIONS.get(call_type or ""),
-        customer_number=_token(places, "customer", "number", limit=NUMBER_LIMIT),
-        customer_name=_text(places, "customer", "name", limit=NAME_LIMIT),
-        customer_email=_token(places, "customer", "email", limit=EMAIL_LIMIT),
+        customer_number=report.customer_number(places),
+        customer_name=told_in(places, "customer", "name", _to_name),
+        customer_email=told_in(places, "customer", "email", _to_email),
         hubspot_contact_id=report.contact_hint(places),
-        phone_number=_token(places, "phoneNumber", "number", limit=NUMBER_LIMIT),
-        started_at=_iso(started_at or first(found(places, "createdAt"), to_moment)),
-        ended_at=_iso(first(found(places, "endedAt"), to_moment) or ended_at),
+        phone_number=report.phone_number(places),
+        started_at=_iso(started_at or told(places, "createdAt", to_moment)),
+        ended_at=_iso(told(places, "endedAt", to_moment) or ended_at),
         duration_ms=report.duration_ms(places),
         ended_reason=ended_reason,
         outcome=to_outcome(ended_reason, talked=started_at is not None and transcript is not None),
@@ -230,12 +236,16 @@ def _build_record(
     )
 
 
-def _token(places: Places, *path: str, limit: int) -> str | None:
-    return first(found(places, *path), lambda value: to_token(value, limit))
+def _to_code(value: object) -> str | None:
+    return to_token(value, CODE_LIMIT)
 
 
-def _text(places: Places, *path: str, limit: int) -> str | None:
-    return first(found(places, *path), lambda value: to_text(value, limit))
+def _to_email(value: object) -> str | None:
+    return to_token(value, EMAIL_LIMIT)
+
+
+def _to_name(value: object) -> str | None:
+    return to_text(value, NAME_LIMIT)
 
 
 def _iso(moment: datetime | None) -> str | None:

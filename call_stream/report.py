@@ -5,12 +5,13 @@ Source: the VAPI API reference for `ServerMessageEndOfCallReport` and `Call`, re
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from call_stream.values import (
     NAME_LIMIT,
+    NUMBER_LIMIT,
     SUMMARY_LIMIT,
     TRANSCRIPT_LIMIT,
     JsonObject,
@@ -27,6 +28,8 @@ Places = Sequence[JsonObject]
 """Objects that describe the same call, the most trustworthy first: the message, then its call."""
 
 T = TypeVar("T")
+Read = Callable[[Any], T | None]
+"""What a value says; None where it is of no use."""
 
 _LONGEST_CALL_MS = 366 * 24 * 60 * 60 * 1000
 _CONTACT_HINT_NAMES = ("hubspot_contact_id", "hubspotContactId", "contact_id")
@@ -34,45 +37,69 @@ _SPEAKERS = {"assistant": "AI", "bot": "AI", "user": "User", "customer": "User"}
 _WORD = re.compile(r"[a-z0-9]+")
 
 
-def found(places: Places, *path: str) -> Iterator[Any]:
-    """Every value at the path, in the order of the places."""
-    for place in places:
-        value: Any = place
-        for name in path:
-            value = to_object(value).get(name)
-        if value is not None:
-            yield value
-
-
-def inside(places: Places, part: str, name: str) -> Iterator[Any]:
-    """Every value of the name, in each place first inside the part, then beside it."""
-    for place in places:
-        yield from found((to_object(place.get(part)), place), name)
-
-
-def first(values: Iterable[Any], read: Callable[[Any], T | None]) -> T | None:
+def first(values: Iterable[Any], read: Read[T]) -> T | None:
     """The first value that can be read, or None."""
-    return next((known for known in map(read, values) if known is not None), None)
+    for value in values:
+        known = read(value)
+        if known is not None:
+            return known
+    return None
+
+
+def told(places: Places, name: str, read: Read[T]) -> T | None:
+    """The first value of the name that can be read, in the order of the places, or None."""
+    for place in places:
+        value = place.get(name)
+        if value is not None and (known := read(value)) is not None:
+            return known
+    return None
+
+
+def told_in(places: Places, part: str, name: str, read: Read[T]) -> T | None:
+    """The same of a name inside a part of each place."""
+    for place in places:
+        inner = place.get(part)
+        if isinstance(inner, dict):
+            value = inner.get(name)
+            if value is not None and (known := read(value)) is not None:
+                return known
+    return None
+
+
+def told_around(places: Places, part: str, name: str, read: Read[T]) -> T | None:
+    """The same of a name that is in each place first inside the part, then beside it."""
+    for place in places:
+        for holder in (place.get(part), place):
+            if isinstance(holder, dict):
+                value = holder.get(name)
+                if value is not None and (known := read(value)) is not None:
+                    return known
+    return None
+
+
+def _all_around(places: Places, part: str, name: str) -> list[Any]:
+    holders = [holder for place in places for holder in (to_object(place.get(part)), place)]
+    return [value for holder in holders if (value := holder.get(name)) is not None]
 
 
 def duration_ms(places: Places) -> int | None:
     """Talk time in milliseconds as told, else the time between start and end."""
-    told = first(found(places, "durationMs"), to_number)
-    if told is None:
-        seconds = first(found(places, "durationSeconds"), to_number)
-        told = None if seconds is None else seconds * 1000
-    if told is None:
-        started = first(found(places, "startedAt"), to_moment)
-        ended = first(found(places, "endedAt"), to_moment)
+    duration = told(places, "durationMs", to_number)
+    if duration is None:
+        seconds = told(places, "durationSeconds", to_number)
+        duration = None if seconds is None else seconds * 1000
+    if duration is None:
+        started = told(places, "startedAt", to_moment)
+        ended = told(places, "endedAt", to_moment)
         if started is None or ended is None or ended < started:
             return None
-        told = (ended - started) / timedelta(milliseconds=1)
-    return round(told) if told <= _LONGEST_CALL_MS else None
+        duration = (ended - started) / timedelta(milliseconds=1)
+    return round(duration) if duration <= _LONGEST_CALL_MS else None
 
 
 def transcript(places: Places) -> str | None:
     """The transcript, also where it came as a list of turns."""
-    return first(inside(places, "artifact", "transcript"), _to_transcript)
+    return told_around(places, "artifact", "transcript", _to_transcript)
 
 
 def _to_transcript(value: object) -> str | None:
@@ -96,22 +123,20 @@ def mono_recording(places: Places) -> tuple[str | None, datetime | None]:
 
     A raw address of VAPI's own storage cannot be fetched, so the presigned one goes first.
     """
-    presigned = first(inside(places, "artifact", "presignedMonoUrl"), to_web_address)
+    presigned = told_around(places, "artifact", "presignedMonoUrl", to_web_address)
     if presigned is not None:
-        expires = first(inside(places, "artifact", "presignedUrlsExpiresAt"), to_moment)
+        expires = told_around(places, "artifact", "presignedUrlsExpiresAt", to_moment)
         return presigned, expires
     return _raw_recording(places, "recordingUrl", _mono_address), None
 
 
 def stereo_recording(places: Places) -> str | None:
     """The address of the stereo recording, the presigned one first."""
-    presigned = first(inside(places, "artifact", "presignedStereoUrl"), to_web_address)
+    presigned = told_around(places, "artifact", "presignedStereoUrl", to_web_address)
     return presigned or _raw_recording(places, "stereoRecordingUrl", _stereo_address)
 
 
-def _raw_recording(
-    places: Places, flat_name: str, read: Callable[[object], str | None]
-) -> str | None:
+def _raw_recording(places: Places, flat_name: str, read: Read[str]) -> str | None:
     for place in places:
         for holder in (to_object(place.get("artifact")), place):
             address = read(holder.get("recording")) or to_web_address(holder.get(flat_name))
@@ -134,7 +159,7 @@ def _stereo_address(recording: object) -> str | None:
 
 def success_evaluation(places: Places) -> str | None:
     """VAPI's verdict as text; some versions send a bare true, false or score."""
-    return first(inside(places, "analysis", "successEvaluation"), _to_verdict)
+    return told_around(places, "analysis", "successEvaluation", _to_verdict)
 
 
 def _to_verdict(value: object) -> str | None:
@@ -147,8 +172,8 @@ def _to_verdict(value: object) -> str | None:
 def structured_outputs(places: Places) -> dict[str, Any]:
     """What the assistant extracted, by output name; outputs without a result are left out."""
     outputs: dict[str, Any] = {}
-    for told in inside(places, "artifact", "structuredOutputs"):
-        for key, output in _output_entries(told):
+    for entries in _all_around(places, "artifact", "structuredOutputs"):
+        for key, output in _output_entries(entries):
             name = to_text(to_object(output).get("name"), NAME_LIMIT) or key
             result = to_object(output).get("result")
             if name and result is not None:
@@ -156,26 +181,28 @@ def structured_outputs(places: Places) -> dict[str, Any]:
     return outputs
 
 
-def _output_entries(told: object) -> list[tuple[str | None, object]]:
-    if isinstance(told, list):
-        return [(None, output) for output in told]
-    return [(to_text(key, NAME_LIMIT), output) for key, output in to_object(told).items()]
+def _output_entries(entries: object) -> list[tuple[str | None, object]]:
+    if isinstance(entries, list):
+        return [(None, output) for output in entries]
+    return [(to_text(key, NAME_LIMIT), output) for key, output in to_object(entries).items()]
 
 
 def structured_data(places: Places) -> dict[str, Any] | None:
     """The structured outputs, and what the older `analysis.structuredData` adds to them."""
-    told = first(
-        inside(places, "analysis", "structuredData"), lambda value: to_object(value) or None
-    )
-    merged = {**(told or {}), **structured_outputs(places)}
-    return merged or None
+    older = told_around(places, "analysis", "structuredData", _to_filled_object)
+    outputs = structured_outputs(places)
+    return {**(older or {}), **outputs} or None
+
+
+def _to_filled_object(value: object) -> JsonObject | None:
+    return to_object(value) or None
 
 
 def summary(places: Places) -> str | None:
     """The summary, else the structured output that is named like one."""
-    told = first(inside(places, "analysis", "summary"), _to_summary)
-    if told is not None:
-        return told
+    written = told_around(places, "analysis", "summary", _to_summary)
+    if written is not None:
+        return written
     for name, result in structured_outputs(places).items():
         if "summary" in _WORD.findall(name.lower()):
             said = _to_summary(result) or _to_summary(to_object(result).get("summary"))
@@ -194,34 +221,61 @@ def contact_hint(places: Places) -> str | None:
     `customer.externalId` may be the id of any system, so it counts only where there is no number
     to find the contact by.
     """
-    for name in _CONTACT_HINT_NAMES:
-        for holder in ("assistantOverrides", "artifact"):
-            hint = first(found(places, holder, "variableValues", name), to_contact_id)
-            if hint is not None:
-                return hint
-    if any(found(places, "customer", "number")):
+    variables = [
+        values
+        for part in ("assistantOverrides", "artifact")
+        for place in places
+        if isinstance(values := to_object(place.get(part)).get("variableValues"), dict)
+    ]
+    for name in _CONTACT_HINT_NAMES if variables else ():
+        hint = told(variables, name, to_contact_id)
+        if hint is not None:
+            return hint
+    if customer_number(places) is not None:
         return None
-    return first(found(places, "customer", "externalId"), to_contact_id)
+    return told_in(places, "customer", "externalId", to_contact_id)
+
+
+def customer_number(places: Places) -> str | None:
+    """The number of the other party as written."""
+    return told_in(places, "customer", "number", _to_written_number)
+
+
+def phone_number(places: Places) -> str | None:
+    """The number of our line as written."""
+    return told_in(places, "phoneNumber", "number", _to_written_number)
+
+
+def _to_written_number(value: object) -> str | None:
+    return to_token(value, NUMBER_LIMIT)
 
 
 def assistant(places: Places) -> tuple[str | None, str | None]:
     """Id and name of the assistant; of a squad, the last one that spoke."""
-    told = [to_object(value) for value in found(places, "assistant")]
-    active = [
-        {"id": activation.get("assistantId"), "name": activation.get("assistantName")}
-        for activations in inside(places, "artifact", "assistantActivations")
-        if isinstance(activations, list)
-        for activation in map(to_object, reversed(activations))
-    ]
-    by_id = [{"id": value} for value in found(places, "assistantId")]
-    candidates = [*told, *active, *by_id]
-    return (
-        first(found(candidates, "id"), lambda value: to_token(value, NAME_LIMIT)),
-        first(found(candidates, "name"), lambda value: to_text(value, NAME_LIMIT)),
-    )
+    assistant_id = told_in(places, "assistant", "id", _to_id)
+    name = told_in(places, "assistant", "name", _to_name)
+    if assistant_id is None or name is None:
+        active = [
+            to_object(activation)
+            for activations in _all_around(places, "artifact", "assistantActivations")
+            if isinstance(activations, list)
+            for activation in reversed(activations)
+        ]
+        name = name or told(active, "assistantName", _to_name)
+        assistant_id = assistant_id or told(active, "assistantId", _to_id)
+        assistant_id = assistant_id or told(places, "assistantId", _to_id)
+    return assistant_id, name
+
+
+def _to_id(value: object) -> str | None:
+    return to_token(value, NAME_LIMIT)
+
+
+def _to_name(value: object) -> str | None:
+    return to_text(value, NAME_LIMIT)
 
 
 def cost_usd(places: Places) -> float | None:
     """The cost in dollars; a report's inner call always says 0, so a 0 there says nothing."""
-    told, *stale = (to_number(place.get("cost")) for place in places)
-    return told if told is not None else next((cost for cost in stale if cost), None)
+    cost, *stale = (to_number(place.get("cost")) for place in places)
+    return cost if cost is not None else next((other for other in stale if other), None)

@@ -19,6 +19,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -67,6 +68,15 @@ def list_segments(directory: Path) -> list[SegmentFile]:
     return [SegmentFile(base, segment_path(directory, base)) for base in bases]
 
 
+def segment_sizes(directory: Path) -> dict[int, int]:
+    """Bytes of each segment's file, by its base; one that is deleted meanwhile is left out."""
+    sizes = {}
+    for segment in list_segments(directory):
+        with suppress(FileNotFoundError):
+            sizes[segment.base] = segment.path.stat().st_size
+    return sizes
+
+
 class OpenSegment:
     """An open segment to read from; its header has been checked."""
 
@@ -107,21 +117,19 @@ class OpenSegment:
         """Whole frames from `position` on, up to the first place where there is none."""
         buffer, at = b"", 0
         while True:
+            frame = parse_frame(buffer, at, position)
+            if frame is not None:
+                at += frame.end - position
+                position = frame.end
+                yield frame
+                continue
             left = len(buffer) - at
             needed = claimed_bytes(buffer, at) if left >= FRAME_HEAD_BYTES else FRAME_HEAD_BYTES
-            if not needed:
+            if left >= needed:
                 return
-            if left < needed:
-                buffer, at = self._read(position, max(needed, _CHUNK_BYTES)), 0
-                if len(buffer) < needed:
-                    return
-                continue
-            frame = parse_frame(buffer, at, position)
-            if frame is None:
+            buffer, at = self._read(position, max(needed, _CHUNK_BYTES)), 0
+            if len(buffer) < needed:
                 return
-            at += frame.end - position
-            position = frame.end
-            yield frame
 
     def last_end(self, position: int) -> int:
         """Where the whole frames from `position` on end."""

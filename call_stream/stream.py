@@ -11,9 +11,9 @@ import concurrent.futures
 import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 """Size at which a file stream starts its next segment."""
@@ -25,14 +25,20 @@ SUPPORTED_URLS = "file:/absolute/path, file:///absolute/path or file:relative/pa
 
 
 class EntryKind(enum.IntEnum):
-    """What an entry holds."""
+    """What an entry holds; another form of a payload is another kind."""
 
     CALL = 1
+    """A call record."""
     QUARANTINE = 2
+    """What is known of a report that names no call."""
+    REPORT = 3
+    """An excerpt of a report, of which the reader makes the record."""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamEntry:
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class StreamEntry(NamedTuple):
     """One stored entry; `position` lies just after it, so reading resumes behind it.
 
     Positions only grow and are never given to another entry, but they are not consecutive.
@@ -40,8 +46,28 @@ class StreamEntry:
 
     position: int
     kind: EntryKind
-    received_at: datetime
+    received_ns: int
     payload: bytes
+
+    @property
+    def received_at(self) -> datetime:
+        """When it was appended."""
+        # In whole microseconds: a float of seconds would already be wrong in the last digits.
+        return _EPOCH + timedelta(microseconds=self.received_ns // 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What of a stream a named reader has not finished with; an empty backlog has no bytes."""
+
+    end: int
+    """Where the stream ends."""
+    position: int
+    """What the reader has finished with; 0 when it never said."""
+    size_bytes: int
+    """What lies on disk in between."""
+    oldest_at: datetime | None
+    """When the first entry in between was received; None where there is none."""
 
 
 class StreamError(Exception):
@@ -120,6 +146,12 @@ class CallStreamReader(Protocol):
 
     def load_position(self, reader: str) -> int:
         """The position this named reader saved last; 0 when it never did."""
+
+    def load_backlog(self, reader: str) -> Backlog:
+        """What this named reader has not finished with, without reading through it.
+
+        Raises PositionGone and StreamCorrupt.
+        """
 
 
 def open_writer(

@@ -22,14 +22,17 @@ SUMMARY_LIMIT = 100_000
 TRANSCRIPT_LIMIT = 2_000_000
 STRUCTURED_DATA_LIMIT = 200_000
 """All limits are characters, but this last one: bytes of JSON."""
+DEEPEST = 32
+"""Levels of objects and lists that are kept of a value of any form."""
 
-_DEEPEST = 32
 _LARGEST_INTEGER = 2**63 - 1
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_TEXT = re.compile(r"\d{10}(\.\d+)?|\d{13}")
 _WEB_ADDRESS = re.compile(r"https?://[^\s/@\\?#]+([/?#]\S*)?", re.IGNORECASE)
+# NUL, what may have been a number that is none, and integers of more than 63 bits.
+_NEEDS_A_LOOK = re.compile(rb"\\u0000|null|\d{19}")
 _CONTACT_ID = re.compile(r"[1-9][0-9]{0,19}")
 
 
@@ -37,6 +40,11 @@ def clean(text: str) -> str:
     """The text without NUL and with every lone surrogate replaced, so that it is valid UTF-8."""
     if "\x00" in text:
         text = text.replace("\x00", "")
+    return text if text.isascii() else whole(text)
+
+
+def whole(text: str) -> str:
+    """The text with every lone surrogate replaced."""
     if text.isascii():
         return text
     try:
@@ -56,7 +64,7 @@ def to_text(value: object, limit: int) -> str | None:
     if not isinstance(value, str):
         return None
     text = clean(value)
-    return text[:limit] if text.strip() else None
+    return text[:limit] if text and not text.isspace() else None
 
 
 def to_token(value: object, limit: int) -> str | None:
@@ -66,8 +74,12 @@ def to_token(value: object, limit: int) -> str | None:
     """
     if not isinstance(value, str):
         return None
-    token = clean(value).strip()
-    return token if token and len(token) <= limit and token.isprintable() else None
+    token = value.strip()
+    if not (token.isascii() and token.isprintable()):
+        token = clean(token).strip()
+        if not token.isprintable():
+            return None
+    return token if 0 < len(token) <= limit else None
 
 
 def to_web_address(value: object) -> str | None:
@@ -101,37 +113,58 @@ def to_moment(value: object) -> datetime | None:
     Text without an offset is taken as UTC; VAPI writes `Z`.
     """
     try:
-        moment = _parse_moment(value)
+        moment = _parse_text(value) if isinstance(value, str) else _parse_epoch(to_number(value))
     except (ValueError, OverflowError):
         return None
     return moment if moment is not None and _EARLIEST <= moment < _LATEST else None
 
 
-def _parse_moment(value: object) -> datetime | None:
-    if isinstance(value, str):
-        text = value.strip().upper()
-        if not _EPOCH_TEXT.fullmatch(text):
-            moment = datetime.fromisoformat(text)
-            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-        value = float(text)
-    number = to_number(value)
+def _parse_text(told: str) -> datetime | None:
+    text = told.strip().upper()
+    if _EPOCH_TEXT.fullmatch(text):
+        return _parse_epoch(float(text))
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is UTC:
+        return moment
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _parse_epoch(number: float | None) -> datetime | None:
     if number is None:
         return None
-    in_milliseconds = number >= 1e11
-    return _EPOCH + timedelta(**{"milliseconds" if in_milliseconds else "seconds": number})
+    since = timedelta(milliseconds=number) if number >= 1e11 else timedelta(seconds=number)
+    return _EPOCH + since
 
 
 def to_iso(moment: datetime) -> str:
     """ISO 8601 in UTC with milliseconds and `Z`, the one form of a time in a call record."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return in_utc.isoformat(timespec="milliseconds")[:23] + "Z"
 
 
 def to_json_object(value: JsonObject) -> dict[str, Any]:
     """The object with clean text all through, and only as many members as the limit allows."""
+    return dict(value) if _is_plain(value) else _plain_members(value)
+
+
+def _is_plain(value: JsonObject) -> bool:
+    """Whether nothing of it needs changing, as far as its JSON tells at a glance."""
+    try:
+        encoded = msgspec.json.encode(value)
+    except (UnicodeEncodeError, RecursionError):
+        return False
+    return (
+        len(encoded) + len(value) <= STRUCTURED_DATA_LIMIT
+        and encoded.count(b"{") + encoded.count(b"[") <= DEEPEST
+        and not _NEEDS_A_LOOK.search(encoded)
+    )
+
+
+def _plain_members(value: JsonObject) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     room = STRUCTURED_DATA_LIMIT
     for name, member in value.items():
-        plain = _to_json(member, _DEEPEST)
+        plain = _to_json(member, DEEPEST)
         room -= len(msgspec.json.encode({clean(name): plain}))
         if room < 0:
             break

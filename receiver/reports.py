@@ -5,24 +5,17 @@ Pure: no HTTP, no clock, no disk. Only allow-listed fields go on; the body itsel
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
-import msgspec
-
-from call_stream.record import (
-    CallRecord,
-    OtherMessage,
-    UnusableReport,
-    encode_record,
-    record_from_report,
-)
+from call_stream.excerpt import MalformedBody, cut_excerpt
+from call_stream.quarantine import UnusableEntry, encode_unusable
+from call_stream.record import OtherMessage, UnusableReport
 from call_stream.stream import MAX_PAYLOAD_BYTES, EntryKind
 from receiver.answers import Refusal
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """Where a body came from and when."""
 
     webhook_id: str
@@ -31,8 +24,7 @@ class Arrival:
     received_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class StorableEntry:
+class StorableEntry(NamedTuple):
     """What is appended for a report; `call_id` is None when it goes to quarantine."""
 
     kind: EntryKind
@@ -40,8 +32,7 @@ class StorableEntry:
     call_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class IgnoredMessage:
+class IgnoredMessage(NamedTuple):
     """Any other message of VAPI's; `message_type` is what it calls itself, if anything."""
 
     message_type: str | None
@@ -49,10 +40,9 @@ class IgnoredMessage:
 
 def read_report(body: bytes, arrival: Arrival) -> StorableEntry | IgnoredMessage:
     """The entry for a call report, or what other message it is. Raises Refusal 400."""
-    parsed = _parse(body)
     try:
-        record = record_from_report(
-            parsed,
+        call_id, payload = cut_excerpt(
+            body,
             user_id=arrival.user_id,
             workspace_id=arrival.workspace_id,
             webhook_id=arrival.webhook_id,
@@ -62,48 +52,20 @@ def read_report(body: bytes, arrival: Arrival) -> StorableEntry | IgnoredMessage
         return IgnoredMessage(other.message_type)
     except UnusableReport as err:
         return _quarantined(err.reason, arrival)
-    except RecursionError:
-        raise _not_json("it is nested too deeply") from None
-    payload = _encode(record)
-    if payload is None:
-        return _quarantined("the report holds values that cannot be stored", arrival)
-    return StorableEntry(EntryKind.CALL, payload, record.id)
-
-
-def _parse(body: bytes) -> dict[str, object]:
-    try:
-        parsed = msgspec.json.decode(body)
-    except RecursionError:  # no ValueError: it would pass for a fault of ours
-        raise _not_json("it is nested too deeply") from None
-    except (msgspec.DecodeError, ValueError):
-        raise _not_json("it is not well-formed UTF-8 JSON") from None
-    if not isinstance(parsed, dict):
-        raise _not_json("its top level is not an object")
-    return parsed
-
-
-def _encode(record: CallRecord) -> bytes | None:
-    try:
-        payload = encode_record(record)
-    except (OverflowError, RecursionError, TypeError, ValueError, msgspec.MsgspecError):
-        return None
-    return payload if len(payload) <= MAX_PAYLOAD_BYTES else None
+    except MalformedBody as err:
+        raise Refusal(400, "invalid_json", f"The body cannot be used: {err.why}.") from None
+    if len(payload) > MAX_PAYLOAD_BYTES:  # 1e9 has three bytes in a body and twelve in a payload
+        return _quarantined("the report holds more than can be stored", arrival)
+    return StorableEntry(EntryKind.REPORT, payload, call_id)
 
 
 def _quarantined(reason: str, arrival: Arrival) -> StorableEntry:
-    """What people need to find the sender; nothing of an unusable body is allow-listed but that."""
-    payload = msgspec.json.encode(
-        {
-            "reason": reason,
-            "webhook_id": arrival.webhook_id,
-            "user_id": arrival.user_id,
-            "workspace_id": arrival.workspace_id,
-            "received_at": arrival.received_at.isoformat(),
-            "message_type": "end-of-call-report",
-        }
+    """What people need to find the sender."""
+    unusable = UnusableEntry(
+        reason=reason,
+        webhook_id=arrival.webhook_id,
+        user_id=arrival.user_id,
+        workspace_id=arrival.workspace_id,
+        received_at=arrival.received_at,
     )
-    return StorableEntry(EntryKind.QUARANTINE, payload, None)
-
-
-def _not_json(why: str) -> Refusal:
-    return Refusal(400, "invalid_json", f"The body cannot be used: {why}.")
+    return StorableEntry(EntryKind.QUARANTINE, encode_unusable(unusable), None)

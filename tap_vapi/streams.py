@@ -16,7 +16,9 @@ from singer_sdk.helpers._util import utc_now
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.singerlib.encoding.simple import RecordMessage
 
-from call_stream.record import CallRecord
+from call_stream.excerpt import record_from_excerpt
+from call_stream.quarantine import decode_unusable
+from call_stream.record import CallRecord, CallSource, UnusableReport
 from call_stream.stream import (
     CallStreamReader,
     EntryKind,
@@ -24,6 +26,7 @@ from call_stream.stream import (
     StreamError,
     open_reader,
 )
+from call_stream.values import to_iso
 from tap_vapi.output import wait_for_reader
 
 if TYPE_CHECKING:
@@ -73,6 +76,11 @@ CALLS_SCHEMA = th.PropertiesList(
     th.Property("received_at", th.DateTimeType, description="When we learned of it"),
     th.Property("updated_at", th.DateTimeType, description="When VAPI told it"),
     th.Property("sequence", th.IntegerType, description="Position in its source; the bookmark"),
+    th.Property(
+        "unusable",
+        th.StringType,
+        description="Why no call can be made of this report; a call has no such field",
+    ),
 ).to_dict()
 
 
@@ -90,6 +98,7 @@ class CallsStream(Stream):
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
 
     _tap: TapVapi
+    _bookmark_entry: dict[str, Any] | None = None
 
     @property
     def partitions(self) -> list[dict[str, Any]]:
@@ -130,20 +139,28 @@ class CallsStream(Stream):
     def _every_field_is_selected(self) -> bool:
         return all(self.mask["properties", name] for name in self.schema["properties"])
 
+    def _increment_stream_state(
+        self, latest_record: dict[str, Any], *, context: Mapping[str, Any] | None = None
+    ) -> None:
+        """Moves the bookmark. Positions only grow, so there is nothing to compare with."""
+        if self._bookmark_entry is None:
+            self._bookmark_entry = self.get_context_state(context)
+        self._bookmark_entry["replication_key"] = self.replication_key
+        self._bookmark_entry["replication_key_value"] = latest_record["sequence"]
+
     def _stream_records(self, context: Mapping[str, Any] | None) -> Iterable[dict[str, Any]]:
+        self._bookmark_entry = None
         reader = open_reader(self._stream_url())
         position = self._bookmark(context)
         self._save_confirmed(reader, position)
-        calls, quarantined = 0, 0
+        read, unusable = 0, 0
         while not self._tap.stopping:
             for entry in reader.read(after=position):
                 position = entry.position
-                if entry.kind is EntryKind.CALL:
-                    calls += 1
-                    yield self._to_record(entry)
-                else:
-                    quarantined += 1
-                    self._pass_over(position, context, first=quarantined == 1)
+                record = self._to_record(entry)
+                read += 1
+                unusable += "unusable" in record
+                yield record
                 if self._tap.stopping:
                     break
             if not self.config["follow"]:
@@ -152,13 +169,12 @@ class CallsStream(Stream):
             self._write_state_message()
             if not self._tap.stopping:
                 wait_for_reader(POLL_S)
-        self.logger.info(
-            "Read %d calls from the call stream and passed over %d entries in quarantine,"
-            " up to position %d",
-            calls,
-            quarantined,
-            position,
-        )
+        if unusable:
+            self.logger.warning(
+                "%d of the reports cannot become a call; the sync history says of each why.",
+                unusable,
+            )
+        self.logger.info("Read %d reports from the call stream, up to position %d", read, position)
 
     def _stream_url(self) -> str:
         return self.config.get("stream_url") or f"file:{self.config['data_dir']}/stream"
@@ -174,7 +190,7 @@ class CallsStream(Stream):
 
     def _save_confirmed(self, reader: CallStreamReader, position: int) -> None:
         """Tells the call stream what a target has confirmed, so that retention may delete it."""
-        if not position and not reader.end():
+        if not position and next(iter(reader.read()), None) is None:
             self.logger.info("The call stream holds nothing yet.")
             return
         try:
@@ -186,32 +202,57 @@ class CallsStream(Stream):
                 err.strerror,
             )
 
-    def _pass_over(self, position: int, context: Mapping[str, Any] | None, *, first: bool) -> None:
-        """Moves the bookmark past an entry that is no call."""
-        if first:
-            self.logger.warning(
-                "The call stream holds reports that name no call. They are kept there in"
-                " quarantine and are not synced."
-            )
-        self._increment_stream_state({"sequence": position}, context=context)
-        self.state_manager.is_flushed = False
-
     def _to_record(self, entry: StreamEntry) -> dict[str, Any]:
-        """The record of a call entry. Raises StreamError where it holds none."""
-        try:
-            told = msgspec.json.decode(entry.payload)
-        except msgspec.DecodeError:
-            told = None
-        if not isinstance(told, dict) or not isinstance(told.get("id"), str) or not told["id"]:
-            raise StreamError(
-                f"The call stream's entry before position {entry.position} is no call record;"
-                " nothing was read past it. Was it written by a newer version?"
-            )
-        record = told if told.keys() == _RECORD_FIELDS else dict(_in_schema_form(told))
+        """The record of an entry of any kind. Raises StreamError where it holds none."""
+        if entry.kind is EntryKind.REPORT:
+            record = _from_report(entry)
+        elif entry.kind is EntryKind.CALL:
+            record = _from_call(entry)
+        else:
+            record = _from_quarantine(entry)
         record["user_id"] = record["user_id"] or self.config["user_id"]
         record["workspace_id"] = record["workspace_id"] or self.config["workspace_id"]
         record["sequence"] = entry.position
         return record
+
+
+def _from_report(entry: StreamEntry) -> dict[str, Any]:
+    try:
+        record = record_from_excerpt(entry.payload)
+    except UnusableReport as err:
+        return _unusable(entry, err.reason, {})
+    return msgspec.structs.asdict(record)
+
+
+def _from_call(entry: StreamEntry) -> dict[str, Any]:
+    try:
+        told = msgspec.json.decode(entry.payload)
+    except msgspec.DecodeError:
+        told = None
+    if not isinstance(told, dict) or not isinstance(told.get("id"), str) or not told["id"]:
+        raise StreamError(
+            f"The call stream's entry before position {entry.position} is no call record;"
+            " nothing was read past it. Was it written by a newer version?"
+        )
+    return told if told.keys() == _RECORD_FIELDS else dict(_in_schema_form(told))
+
+
+def _from_quarantine(entry: StreamEntry) -> dict[str, Any]:
+    unusable = decode_unusable(entry.payload)
+    return _unusable(entry, unusable.reason, msgspec.structs.asdict(unusable))
+
+
+def _unusable(entry: StreamEntry, reason: str, told: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of a report that names no call; its id is the same however often it is read."""
+    return {
+        "id": f"unusable-report:{entry.position}",
+        "user_id": told.get("user_id"),
+        "workspace_id": told.get("workspace_id"),
+        "webhook_id": told.get("webhook_id"),
+        "source": CallSource.WEBHOOK,
+        "received_at": to_iso(told.get("received_at") or entry.received_at),
+        "unusable": reason,
+    }
 
 
 def _in_schema_form(told: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 from target_hubspot_calls.errors import InvalidCallRecord
 
 LONGEST_CALL_ID = 200
+LONGEST_REFUSAL = 500
 # Epoch values above this are milliseconds: as seconds it is the year 5138.
 FIRST_EPOCH_IN_MS = 100_000_000_000
 
@@ -98,19 +99,40 @@ LINK_FIELDS = frozenset({"recording_url", "stereo_recording_url"})
 def parse_call(record: Mapping[str, Any], default: Workspace) -> Call:
     """The call of a Singer record; `default` is for records that name no user or workspace.
 
-    A field of a wrong type counts as missing. Raises InvalidCallRecord when there is no usable id.
+    A field of a wrong type counts as missing. Raises InvalidCallRecord when there is no usable id,
+    or the source says itself that it is no call.
     """
+    _refuse_unusable(record)
     values: dict[str, Any] = {name: _text(record.get(name)) for name in TEXT_FIELDS}
     values |= {name: _time(record.get(name)) for name in TIME_FIELDS}
     values["duration_ms"] = _whole(record.get("duration_ms"))
     values["cost_usd"] = _number(record.get("cost_usd"))
     values["structured_data"] = _object(record.get("structured_data"))
+    workspace = parse_workspace(record, default)
     return Call(
         id=parse_call_id(record),
-        user_id=_text(record.get("user_id")) or default.user_id,
-        workspace_id=_text(record.get("workspace_id")) or default.workspace_id,
+        user_id=workspace.user_id,
+        workspace_id=workspace.workspace_id,
         **values,
     )
+
+
+def parse_workspace(record: Mapping[str, Any], default: Workspace) -> Workspace:
+    """Whose record it is; what it does not name is the default's."""
+    return Workspace(
+        _text(record.get("user_id")) or default.user_id,
+        _text(record.get("workspace_id")) or default.workspace_id,
+    )
+
+
+def _refuse_unusable(record: Mapping[str, Any]) -> None:
+    why = _text(record.get("unusable"))
+    if why is None:
+        return
+    known = {"webhook": record.get("webhook_id"), "received": record.get("received_at")}
+    where = ", ".join(f"{name} {text}" for name, told in known.items() if (text := _text(told)))
+    sentence = f"A report cannot become a call: {why}" + (f" ({where})" if where else "")
+    raise InvalidCallRecord(" ".join(sentence.split())[:LONGEST_REFUSAL])
 
 
 def parse_call_id(record: Mapping[str, Any]) -> str:

@@ -11,10 +11,13 @@ import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from singer_sdk.testing import SuiteConfig, get_tap_test_class
 
+from call_stream.excerpt import cut_excerpt
+from call_stream.quarantine import UnusableEntry, encode_unusable
 from call_stream.record import OtherMessage, encode_record, record_from_report
 from call_stream.stream import EntryKind, open_writer
 from tap_vapi.tap import TapVapi
@@ -31,18 +34,21 @@ StandardSuite = get_tap_test_class(
 @pytest.fixture(scope="module", autouse=True)
 def _sample_stream() -> Iterator[None]:
     writer = open_writer(f"file:{DATA_DIR}/stream")
+    sender: dict[str, Any] = {
+        "user_id": "ada",
+        "workspace_id": "harbor",
+        "webhook_id": "hook-1",
+        "received_at": datetime(2026, 11, 20, 18, tzinfo=UTC),
+    }
     for path in sorted(REPORTS.iterdir()):
+        body = path.read_bytes()
         try:
-            record = record_from_report(
-                json.loads(path.read_text(encoding="utf-8")),
-                user_id="ada",
-                workspace_id="harbor",
-                webhook_id="hook-1",
-                received_at=datetime(2026, 11, 20, 18, tzinfo=UTC),
-            )
+            record = record_from_report(json.loads(body), **sender)
         except OtherMessage:
             continue
         writer.append(EntryKind.CALL, encode_record(record)).result()
+        writer.append(EntryKind.REPORT, cut_excerpt(body, **sender).payload).result()
+    writer.append(EntryKind.QUARANTINE, encode_unusable(UnusableEntry(**sender))).result()
     writer.close()
     yield
     shutil.rmtree(DATA_DIR)

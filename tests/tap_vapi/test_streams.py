@@ -3,6 +3,7 @@ import json
 import logging
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 from singer_sdk.singerlib.encoding.simple import Message
 
-from call_stream.record import CallRecord, encode_record
+from call_stream.excerpt import cut_excerpt
+from call_stream.quarantine import UnusableEntry, encode_unusable
+from call_stream.record import CallRecord, encode_record, record_from_report
 from call_stream.stream import CallStreamWriter, EntryKind, open_reader
 from tap_vapi.streams import CALLS_SCHEMA, CallsStream
 from tap_vapi.tap import TapVapi
@@ -25,6 +28,14 @@ CONTRACT_FIELDS = re.findall(
     sequence
     """,
 )
+
+SAMPLES = Path(__file__).parents[2] / "sample_data" / "reports"
+SENDER: dict[str, Any] = {
+    "user_id": "ada",
+    "workspace_id": "harbor",
+    "webhook_id": "hook-1",
+    "received_at": datetime(2026, 11, 20, 15, 5, 26, 1_500, tzinfo=UTC),
+}
 
 AppendCalls = Callable[[range], list[int]]
 
@@ -93,7 +104,7 @@ def bookmark_of(position: int) -> dict[str, Any]:
 
 
 def test_the_schema_is_the_contracts() -> None:
-    assert list(CALLS_SCHEMA["properties"]) == CONTRACT_FIELDS
+    assert list(CALLS_SCHEMA["properties"]) == [*CONTRACT_FIELDS, "unusable"]
     assert [*CallRecord.__struct_fields__, "sequence"] == CONTRACT_FIELDS
     assert CALLS_SCHEMA["required"] == ["id"]
 
@@ -192,24 +203,85 @@ def test_what_a_target_has_confirmed_is_noted_for_retention(
     assert open_reader(f"file:{data_dir}/stream").load_position("nightly") == positions[1]
 
 
-def test_quarantined_entries_are_passed_over_once_and_for_all(
+def test_a_stored_report_is_the_record_of_its_whole_body(
+    data_dir: Path, writer: CallStreamWriter
+) -> None:
+    body = next(SAMPLES.glob("01-*")).read_bytes()
+    position = writer.append(EntryKind.REPORT, cut_excerpt(body, **SENDER).payload).result()
+
+    lines = run(data_dir)
+
+    [record] = [line["record"] for line in lines.written if line["type"] == "RECORD"]
+    expected = json.loads(encode_record(record_from_report(json.loads(body), **SENDER)))
+    assert record == expected | {"sequence": position}
+    assert list(record) == CONTRACT_FIELDS
+
+
+def test_a_report_in_quarantine_is_a_record_that_says_why(
     data_dir: Path,
     writer: CallStreamWriter,
     append_calls: AppendCalls,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    writer.append(EntryKind.QUARANTINE, b"{}").result()
-    append_calls(range(1))
-    writer.append(EntryKind.QUARANTINE, b"{}").result()
-    end = writer.append(EntryKind.QUARANTINE, b"{}").result()
-    caplog.set_level(logging.INFO)
+    unusable = UnusableEntry(reason="the report has no call id", **SENDER)
+    position = writer.append(EntryKind.QUARANTINE, encode_unusable(unusable)).result()
+    [end] = append_calls(range(1))
 
     lines = run(data_dir)
 
+    records = [line["record"] for line in lines.written if line["type"] == "RECORD"]
     warnings = [r.message for r in caplog.records if r.levelno == logging.WARNING]
-    assert (lines.ids(), lines.last_state()) == (["call-0"], bookmark_of(end))
-    assert len(warnings) == 1
-    assert "Read 1 calls from the call stream and passed over 3 entries" in caplog.text
+    assert records[0] == {
+        "id": f"unusable-report:{position}",
+        "user_id": "ada",
+        "workspace_id": "harbor",
+        "webhook_id": "hook-1",
+        "source": "webhook",
+        "received_at": "2026-11-20T15:05:26.001Z",
+        "sequence": position,
+        "unusable": "the report has no call id",
+    }
+    assert (records[1]["id"], lines.last_state()) == ("call-0", bookmark_of(end))
+    assert [message.partition(" ")[0] for message in warnings] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload"),
+    [(EntryKind.REPORT, b"{"), (EntryKind.REPORT, b"{}"), (EntryKind.QUARANTINE, b"\xff")],
+)
+def test_an_entry_that_cannot_be_read_is_unusable_and_the_others_go_on(
+    data_dir: Path,
+    writer: CallStreamWriter,
+    append_calls: AppendCalls,
+    kind: EntryKind,
+    payload: bytes,
+) -> None:
+    position = writer.append(kind, payload).result()
+    append_calls(range(1))
+
+    lines = run(data_dir)
+
+    [record] = [line["record"] for line in lines.written if "unusable" in line.get("record", {})]
+    assert lines.ids() == [f"unusable-report:{position}", "call-0"]
+    assert (record["user_id"], record["workspace_id"]) == ("default", "default")
+    assert record["unusable"]
+
+
+def test_entries_in_quarantine_are_told_once_and_again_the_same_without_a_bookmark(
+    data_dir: Path, writer: CallStreamWriter, append_calls: AppendCalls
+) -> None:
+    writer.append(EntryKind.QUARANTINE, b"{}").result()
+    append_calls(range(1))
+    end = writer.append(EntryKind.QUARANTINE, b"{}").result()
+
+    first = run(data_dir)
+    resumed = run(data_dir, state=first.last_state())
+    again = run(data_dir)
+
+    told = [line["record"] for line in first.written if line["type"] == "RECORD"]
+    assert (len(told), first.last_state()) == (3, bookmark_of(end))
+    assert resumed.ids() == []
+    assert [line["record"] for line in again.written if line["type"] == "RECORD"] == told
 
 
 def test_a_record_of_another_version_is_put_into_the_schema(
