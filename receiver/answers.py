@@ -5,6 +5,7 @@ Knows no route and no rule; it says what it is told to say.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 
@@ -13,6 +14,7 @@ from starlette.types import Message, Send
 Headers = list[tuple[bytes, bytes]]
 
 OK_BODY = b"{}"
+_OK_FIELDS = ((b"content-type", b"application/json"), (b"content-length", b"2"))
 
 
 class Refusal(Exception):
@@ -33,6 +35,7 @@ def error_content(code: str, sentence: str) -> dict[str, object]:
     return {"success": False, "error": sentence, "code": code}
 
 
+@functools.lru_cache(maxsize=64)
 def error_body(code: str, sentence: str) -> bytes:
     """The contract's error object as JSON."""
     return json.dumps(error_content(code, sentence)).encode()
@@ -54,7 +57,8 @@ def body_message(body: bytes, *, more: bool = False) -> Message:
     return {"type": "http.response.body", "body": body, "more_body": more}
 
 
-async def send_ok(send: Send) -> None:
+async def send_ok(send: Send, request_id: str) -> None:
     """Answers 200 `{}`."""
-    await send(start_message(200, OK_BODY))
+    fields = [*_OK_FIELDS, (b"x-request-id", request_id.encode("ascii"))]
+    await send({"type": "http.response.start", "status": 200, "headers": fields})
     await send(body_message(OK_BODY))

@@ -10,7 +10,11 @@ import logging
 import re
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
+
+from receiver.log_record import PreparedRecord
 
 logger = logging.getLogger("receiver")
 
@@ -20,18 +24,66 @@ _PLAIN_ID = re.compile(r"[A-Za-z0-9._:-]{1,200}")
 _PLAIN_TYPE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LONGEST_ID = 200
 
+MOST_REFUSED_PER_S = 50
+
+_SAID = {
+    "quarantined": "a report that names no usable call put into quarantine",
+    "replayed": "a signed report that was stored before answered and not stored again",
+    "other_assistant": "a report of an assistant that the webhook is not for ignored",
+    "sender_gone": "the sender hung up before its message was whole",
+}
+
 
 @dataclass(slots=True)
 class Event:
-    """What becomes of one request."""
+    """What becomes of one request.
 
+    `outcome` is one word for it; `why` a finer one, where there is. `is_known` says that the
+    webhook exists, so that the event can be counted for it.
+    """
+
+    request_id: str
+    at: datetime
     webhook_id: str | None = None
+    is_known: bool = False
     call_id: str | None = None
     message_type: str | None = None
     outcome: str = "failed"
+    why: str | None = None
     status: int = 0
     sentence: str = ""
     body_read: bool = False
+    body_bytes: int = 0
+
+
+OnEvent = Callable[[Event, float], None]
+"""Hears of each event, with the seconds it took, before the sender is answered."""
+
+
+class EventLog:
+    """Writes the lines, of refused senders' at most so many a second: anybody can be refused."""
+
+    def __init__(self, *, most_refused_per_s: int = MOST_REFUSED_PER_S) -> None:
+        self._most = most_refused_per_s
+        self._second = 0
+        self._refused = 0
+
+    def write(self, event: Event, started: float) -> None:
+        """Write the line; `started` is the time.perf_counter() of the request's beginning."""
+        if int(started) != self._second:
+            self._begin_second(int(started))
+        if 400 <= event.status < 500:
+            self._refused += 1
+            if self._refused > self._most:
+                return
+        log_event(event, started)
+
+    def _begin_second(self, second: int) -> None:
+        left_out = self._refused - self._most
+        self._second, self._refused = second, 0
+        if left_out > 0:
+            fields = {"event": "webhooks_refused", "count": left_out}
+            logger.info("%d more messages refused", left_out, extra={"fields": fields})
 
 
 def log_event(event: Event, started: float) -> None:
@@ -40,18 +92,22 @@ def log_event(event: Event, started: float) -> None:
     if not logger.isEnabledFor(level):
         return
     ms = (time.perf_counter() - started) * 1000
-    fields = {
+    fields: dict[str, object] = {
         "event": "webhook",
+        "request_id": event.request_id,
         "webhook_id": event.webhook_id,
         "call_id": event.call_id,
         "outcome": event.outcome,
         "status": event.status,
         "ms": round(ms, 2),
     }
+    if event.why is not None:
+        fields["why"] = event.why
     if event.outcome == "ignored":
         fields["message_type"] = _shown_type(event.message_type)
     webhook = f", webhook {event.webhook_id}" if event.webhook_id else ""
-    logger.log(level, "%s%s, %.1f ms", _words(event), webhook, ms, extra={"fields": fields})
+    text = f"{_words(event)}{webhook}, {ms:.1f} ms"
+    logger.handle(PreparedRecord(logger.name, level, text, fields))
 
 
 def log_fault(err: Exception) -> None:
@@ -69,10 +125,8 @@ def _level(event: Event) -> int:
 def _words(event: Event) -> str:
     if event.outcome == "stored":
         return f"call {_shown_id(event.call_id or '')} stored"
-    if event.outcome == "quarantined":
-        return "a report that names no usable call put into quarantine"
-    if event.outcome == "sender_gone":
-        return "the sender hung up before its message was whole"
+    if event.outcome in _SAID:
+        return _SAID[event.outcome]
     if event.message_type == _ASKS_FOR_AN_ASSISTANT:
         return (
             "VAPI asks for an assistant (assistant-request): this URL is the server of a phone"

@@ -13,6 +13,12 @@ from typing import Protocol
 
 from receiver.signatures import Webhook
 
+MOST_STRANGERS_PER_S = 200
+
+
+class TooManyStrangers(Exception):
+    """So many unknown ids are asked for that one more is not looked up."""
+
 
 class WebhookDirectory(Protocol):
     """What the receiver asks for webhooks; may block. Raises StoreUnavailable."""
@@ -38,6 +44,9 @@ class WebhookLookup:
         self._clock = clock
         self._kept: OrderedDict[str, tuple[float, Webhook | None]] = OrderedDict()
         self._asked: dict[str, asyncio.Task[Webhook | None]] = {}
+        self._existing: set[str] = set()
+        self._second = 0
+        self._strangers = 0
 
     async def find(self, webhook_id: str) -> Webhook | None:
         """The webhook, disabled or not; None if there is none. Raises StoreUnavailable."""
@@ -51,10 +60,32 @@ class WebhookLookup:
             asked.add_done_callback(lambda task: self._forget_question(webhook_id, task))
         return await asyncio.shield(asked)
 
+    async def find_for_sender(self, webhook_id: str) -> Webhook | None:
+        """The same, but ids that nobody knows are looked up only so often: anybody can make one up.
+
+        Raises StoreUnavailable, TooManyStrangers.
+        """
+        kept = self._kept.get(webhook_id)
+        if kept is not None and kept[0] > self._clock():
+            return kept[1]
+        if webhook_id not in self._existing:
+            self._admit_stranger()
+        return await self.find(webhook_id)
+
+    def _admit_stranger(self) -> None:
+        second = int(self._clock())
+        if second != self._second:
+            self._second, self._strangers = second, 0
+        self._strangers += 1
+        if self._strangers > MOST_STRANGERS_PER_S:
+            raise TooManyStrangers
+
     async def _ask(self, webhook_id: str) -> Webhook | None:
         expires = self._clock() + self._keep_s
         webhook = await asyncio.to_thread(self._directory.get, webhook_id)
         self._kept[webhook_id] = (expires, webhook)
+        if webhook is not None:
+            self._existing.add(webhook_id)
         self._kept.move_to_end(webhook_id)
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)

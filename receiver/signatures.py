@@ -1,6 +1,7 @@
 """Whether a request proves that it comes from whom the webhook was made for.
 
-Works on raw bytes and in constant time; must not parse a body or know how secrets are kept.
+Works on raw bytes and in constant time; must not parse a body or know how secrets are kept. What
+signs a body is in `hmac_signatures.py`.
 """
 
 from __future__ import annotations
@@ -8,9 +9,28 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
+
+from starlette.types import Scope
+
+from target_hubspot_calls.store.webhook_auth import AuthOptions, SecretHeader
+
+Headers = Mapping[bytes, bytes]
+"""Of headers that come more than once the last; `refuse_repeated` looks at all of them."""
+
+
+class Unproven(Exception):
+    """The request proves nothing. `why` is a word to count and log, and never told the sender."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class SecretUnreadable(Exception):
+    """We cannot check, because a secret of the webhook does not open: no sender's fault."""
 
 
 class Webhook(Protocol):
@@ -18,7 +38,11 @@ class Webhook(Protocol):
 
     @property
     def auth(self) -> str:
-        """How a sender proves itself: `secret` or `bearer`."""
+        """How a sender proves itself: a word of `WebhookAuth`."""
+
+    @property
+    def options(self) -> AuthOptions:
+        """The options of that way; None for auth none, and where they cannot be read."""
 
     @property
     def user_id(self) -> str:
@@ -32,31 +56,94 @@ class Webhook(Protocol):
     def disabled_at(self) -> datetime | None:
         """When it was taken out of use; None while it is in use."""
 
+    @property
+    def assistant_ids(self) -> Sequence[str]:
+        """The only assistants whose reports are taken; empty for all."""
+
+    @property
+    def signing_secrets(self) -> Sequence[bytes]:
+        """The keys that signatures in force are made with, newest first."""
+
+    @property
+    def is_readable(self) -> bool:
+        """False if a secret does not open, or the options are not of this version."""
+
     def accepts(self, presented: bytes) -> bool:
         """True if `presented` is one of the secrets in force."""
 
 
-def is_authentic(webhook: Webhook, headers: Mapping[bytes, bytes]) -> bool:
-    """Whether the headers carry a secret that the webhook accepts; unknown ways never do."""
-    presented = _presented_secret(webhook.auth, headers)
-    accepted = webhook.accepts(presented)
-    return accepted and bool(presented)
+class Claim(Protocol):
+    """What the headers of a signed request claim, to be held against its body."""
+
+    @property
+    def keep_until_s(self) -> float:
+        """Until when (epoch seconds) the same request would pass again."""
+
+    def prove(self, body: bytes) -> tuple[bytes, ...]:
+        """Marks by which this very request is known again. Raises Unproven, SecretUnreadable."""
 
 
-def refuse_unknown(headers: Mapping[bytes, bytes]) -> None:
+class Check(Protocol):
+    """How one webhook's requests are checked; built once, not for each request."""
+
+    def begin(self, headers: Headers, scope: Scope, now: datetime) -> Claim | None:
+        """None when the headers alone are proof, else what the body must still show.
+
+        Raises Unproven, SecretUnreadable.
+        """
+
+
+class SecretCheck:
+    """The secret itself must stand in a header."""
+
+    def __init__(self, accepts: Callable[[bytes], bool], options: SecretHeader) -> None:
+        self._accepts = accepts
+        self._header = options.header.lower().encode("ascii")
+        self._bearer = options.bearer_prefix
+
+    def begin(self, headers: Headers, scope: Scope, now: datetime) -> None:
+        """Returns when the secret is there. Raises Unproven."""
+        refuse_repeated(headers, scope, self._header)
+        presented = headers.get(self._header, b"")
+        if self._bearer:
+            scheme, _, token = presented.partition(b" ")
+            presented = token.strip() if scheme.lower() == b"bearer" else b""
+        accepted = self._accepts(presented)
+        if not presented:
+            raise Unproven("no_secret")
+        if not accepted:
+            raise Unproven("wrong_secret")
+
+
+class OpenCheck:
+    """Anyone may send: the webhook was made so, by name."""
+
+    def begin(self, headers: Headers, scope: Scope, now: datetime) -> None:
+        """Returns."""
+
+
+class ClosedCheck:
+    """Nobody may send: how the webhook works cannot be told."""
+
+    def begin(self, headers: Headers, scope: Scope, now: datetime) -> None:
+        """Raises SecretUnreadable."""
+        raise SecretUnreadable
+
+
+def refuse_repeated(headers: Headers, scope: Scope, *names: bytes) -> None:
+    """Returns if none of the names came twice. Raises Unproven: which of them would count?"""
+    raw = scope["headers"]
+    if len(raw) == len(headers):
+        return
+    came = [name for name, _ in raw]
+    if any(came.count(name) > 1 for name in names):
+        raise Unproven("repeated_header")
+
+
+def refuse_unknown(headers: Headers) -> None:
     """Does the work of a check for a webhook that is not there, so that time tells nothing."""
-    presented = _presented_secret("secret", headers)
+    presented = headers.get(b"x-vapi-secret", b"")
     hmac.compare_digest(hashlib.sha256(presented).digest(), _NOBODYS_DIGEST)
 
 
 _NOBODYS_DIGEST = secrets.token_bytes(32)
-
-
-def _presented_secret(auth: str, headers: Mapping[bytes, bytes]) -> bytes:
-    """The secret as the sender gave it; empty when there is none."""
-    if auth == "secret":
-        return headers.get(b"x-vapi-secret", b"")
-    if auth == "bearer":
-        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
-        return token.strip() if scheme.lower() == b"bearer" else b""
-    return b""

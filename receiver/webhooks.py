@@ -7,23 +7,42 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from starlette.types import Receive, Scope, Send
 
+from call_stream.excerpt import record_from_excerpt
+from call_stream.record import UnusableReport
 from call_stream.stream import CallStreamWriter, StreamUnavailable
 from receiver.answers import Refusal, body_message, error_body, send_ok, start_message
 from receiver.bodies import SenderGone, body_too_large, drain, read_body
-from receiver.event_log import Event, log_event, log_fault
-from receiver.lookups import WebhookLookup
-from receiver.reports import Arrival, IgnoredMessage, read_report
+from receiver.checks import Checks
+from receiver.event_log import Event, EventLog, OnEvent, log_fault
+from receiver.in_flight import InFlight
+from receiver.lookups import TooManyStrangers, WebhookLookup
+from receiver.raw_reports import KeepRaw, RawReport
+from receiver.replays import StoredOnce
+from receiver.reports import Arrival, IgnoredMessage, StorableEntry, read_report
+from receiver.request_ids import REQUEST_ID_HEADER, to_request_id
 from receiver.settings import ReceiverSettings
-from receiver.signatures import Webhook, is_authentic, refuse_unknown
+from receiver.signatures import Claim, SecretUnreadable, Unproven, Webhook, refuse_unknown
 from target_hubspot_calls.errors import StoreUnavailable
 
 PATH_PREFIX = "/api/webhooks/"
 _WEBHOOK_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+# So much of a refused body the server reads past by itself, and the connection goes on.
+_SMALL_BODY_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class WebhookDesk:
+    """What the route works with beside the stream: who hears of events, who keeps raw bodies."""
+
+    on_event: Sequence[OnEvent] = ()
+    keep_raw: KeepRaw | None = None
+    in_flight: InFlight | None = None
 
 
 class WebhookRoute:
@@ -35,20 +54,31 @@ class WebhookRoute:
         *,
         stream: CallStreamWriter,
         lookup: WebhookLookup,
+        desk: WebhookDesk | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        desk = desk or WebhookDesk()
         self._settings = settings
         self._stream = stream
         self._lookup = lookup
+        self._checks = Checks(public_url=settings.public_url, most=settings.webhook_cache_size)
+        self._stored_once = StoredOnce()
+        self._in_flight = desk.in_flight or InFlight(
+            settings.max_in_flight_bytes, retry_after_s=settings.retry_after_s
+        )
+        self._keep_raw = desk.keep_raw
+        self._log = EventLog()
+        self._on_event = tuple(desk.on_event)
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request and writes its log line."""
+        """Answers one request, writes its log line and tells who wants to hear of it."""
         started = time.perf_counter()
-        event = Event()
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        event = Event(to_request_id(headers.get(REQUEST_ID_HEADER)), self._clock())
         refusal: Refusal | None = None
         try:
-            await self._take(scope, receive, event)
+            await self._take(scope, headers, receive, event)
             event.status = 200
         except SenderGone:
             event.outcome = "sender_gone"
@@ -60,39 +90,66 @@ class WebhookRoute:
         if refusal is not None:
             event.status, event.outcome = refusal.status, refusal.code
             event.sentence = refusal.sentence
-        log_event(event, started)
+        self._tell(event, started)
         if refusal is not None:
-            await _send_refusal(refusal, receive, send, body_read=event.body_read)
+            await _send_refusal(refusal, headers, receive, send, event)
         elif event.status:
-            await send_ok(send)
+            await send_ok(send, event.request_id)
 
-    async def _take(self, scope: Scope, receive: Receive, event: Event) -> None:
+    def _tell(self, event: Event, started: float) -> None:
+        self._log.write(event, started)
+        if self._on_event:
+            seconds = time.perf_counter() - started
+            for hear in self._on_event:
+                try:
+                    hear(event, seconds)
+                except Exception as err:  # noqa: BLE001  what is stored stays answered so
+                    log_fault(err)
+
+    async def _take(
+        self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, event: Event
+    ) -> None:
         """Returns when the request may be answered 200. Raises Refusal and SenderGone."""
         webhook_id = scope["path"][len(PATH_PREFIX) :]
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        self._check_head(scope["method"], webhook_id, headers)
+        announced_bytes = self._check_head(scope["method"], webhook_id, headers)
         event.webhook_id = webhook_id
-        webhook = await self._authentic_webhook(webhook_id, headers)
-        body = await read_body(
-            receive,
-            max_bytes=self._settings.max_body_bytes,
-            timeout_s=self._settings.body_timeout_s,
-        )
-        event.body_read = True
-        arrival = Arrival(webhook_id, webhook.user_id, webhook.workspace_id, self._clock())
-        entry = read_report(body, arrival)
-        if isinstance(entry, IgnoredMessage):
-            event.outcome, event.message_type = "ignored", entry.message_type
-            return
-        event.call_id = entry.call_id
         try:
-            await self._stream.append_async(entry.kind, entry.payload)
+            webhook = await self._find(webhook_id, headers, event)
+            claim = self._checks.of(webhook_id, webhook).begin(headers, scope, event.at)
+            # Announcing costs nothing, so only who is proven already gets all the room at once.
+            with self._in_flight.reserve(announced_bytes if claim is None else 0) as reservation:
+                body = await read_body(
+                    receive,
+                    max_bytes=self._settings.max_body_bytes,
+                    timeout_s=self._settings.body_timeout_s,
+                    reservation=reservation,
+                )
+                event.body_read, event.body_bytes = True, len(body)
+                arrival = Arrival(webhook_id, webhook.user_id, webhook.workspace_id, event.at)
+                await self._take_body(body, arrival, webhook, claim, event)
+        except Unproven as err:
+            event.why = err.why
+            raise Refusal(
+                401, "unauthorized", "The webhook's secret or signature is missing or wrong."
+            ) from None
+        except SecretUnreadable:
+            raise self._unavailable(
+                "secret_unreadable",
+                "The webhook's secret does not open with the receiver's encryption keys.",
+            ) from None
+        except TooManyStrangers:
+            raise self._unavailable(
+                "busy", "Too many unknown webhooks are asked for; come back later."
+            ) from None
+        except StoreUnavailable as err:
+            raise self._unavailable(
+                "store_unavailable", "Webhooks cannot be looked up at present."
+            ) from err
         except StreamUnavailable as err:
             raise self._unavailable("stream_unavailable", str(err)) from err
-        event.outcome = "stored" if entry.call_id else "quarantined"
 
-    def _check_head(self, method: str, webhook_id: str, headers: Mapping[bytes, bytes]) -> None:
-        """Raises Refusal for what can be refused without asking or reading anything."""
+    def _check_head(self, method: str, webhook_id: str, headers: Mapping[bytes, bytes]) -> int:
+        """The announced length or 0. Raises Refusal for what needs no asking or reading."""
         if not _WEBHOOK_ID.fullmatch(webhook_id):
             raise _unknown_webhook()
         if method != "POST":
@@ -104,43 +161,105 @@ class WebhookRoute:
         length = headers.get(b"content-length", b"0")
         if not length.isdigit():
             raise Refusal(400, "invalid_length", "Content-Length is not a number.")
-        if len(length) > 19 or int(length) > self._settings.max_body_bytes:
+        if len(length) > 19 or (announced := int(length)) > self._settings.max_body_bytes:
             raise body_too_large(self._settings.max_body_bytes)
+        return announced
 
-    async def _authentic_webhook(self, webhook_id: str, headers: Mapping[bytes, bytes]) -> Webhook:
-        """The webhook in use whose secret the headers carry. Raises Refusal 401, 404 and 503."""
-        try:
-            webhook = await self._lookup.find(webhook_id)
-        except StoreUnavailable as err:
-            raise self._unavailable(
-                "store_unavailable", "Webhooks cannot be looked up at present."
-            ) from err
-        if webhook is None:
+    async def _find(self, webhook_id: str, headers: Mapping[bytes, bytes], event: Event) -> Webhook:
+        """The webhook in use. Raises Refusal 404, StoreUnavailable."""
+        webhook = await self._lookup.find_for_sender(webhook_id)
+        event.is_known = webhook is not None
+        if webhook is None or webhook.disabled_at is not None:
             refuse_unknown(headers)
+            event.why = "disabled" if webhook is not None else None
             raise _unknown_webhook()
-        authentic = is_authentic(webhook, headers)
-        if webhook.disabled_at is not None:
-            raise _unknown_webhook()
-        if not authentic:
-            raise Refusal(401, "unauthorized", "The webhook's secret is missing or wrong.")
         return webhook
+
+    async def _take_body(
+        self, body: bytes, arrival: Arrival, webhook: Webhook, claim: Claim | None, event: Event
+    ) -> None:
+        """Returns when nothing of the body needs storing any more. Raises Refusal, Unproven."""
+        marks = claim.prove(body) if claim is not None else ()
+        try:
+            entry = read_report(body, arrival)
+        except Refusal as refusal:
+            self._keep(body, arrival, event, refusal.code)
+            raise
+        if isinstance(entry, IgnoredMessage):
+            event.outcome, event.message_type = "ignored", entry.message_type
+            return
+        event.call_id = entry.call_id
+        if webhook.assistant_ids and not _is_for(webhook, entry):
+            event.outcome = "other_assistant"
+            return
+        if claim is None:
+            await self._stream.append_async(entry.kind, entry.payload)
+        elif not await self._store_once(entry, marks, claim, arrival):
+            event.outcome = "replayed"
+            return
+        event.outcome = "stored" if entry.call_id else "quarantined"
+        self._keep(body, arrival, event, event.outcome)
+
+    async def _store_once(
+        self, entry: StorableEntry, marks: Sequence[bytes], claim: Claim, arrival: Arrival
+    ) -> bool:
+        async def append() -> None:
+            await self._stream.append_async(entry.kind, entry.payload)
+
+        return await self._stored_once.store(
+            marks,
+            append,
+            keep_until_s=claim.keep_until_s,
+            now_s=arrival.received_at.timestamp(),
+        )
+
+    def _keep(self, body: bytes, arrival: Arrival, event: Event, outcome: str) -> None:
+        if self._keep_raw is not None:
+            self._keep_raw(RawReport(arrival, event.request_id, event.call_id, outcome, body))
 
     def _unavailable(self, code: str, sentence: str) -> Refusal:
         return Refusal(503, code, sentence, {"Retry-After": str(self._settings.retry_after_s)})
+
+
+def _is_for(webhook: Webhook, entry: StorableEntry) -> bool:
+    """Whether the report is of an assistant the webhook takes; one that names none is of none.
+
+    What names no usable call is for whoever looks after the webhook.
+    """
+    if entry.call_id is None:
+        return True
+    try:
+        return record_from_excerpt(entry.payload).assistant_id in webhook.assistant_ids
+    except UnusableReport:
+        return True
 
 
 def _unknown_webhook() -> Refusal:
     return Refusal(404, "unknown_webhook", "There is no such webhook, or it is disabled.")
 
 
-async def _send_refusal(refusal: Refusal, receive: Receive, send: Send, *, body_read: bool) -> None:
+async def _send_refusal(
+    refusal: Refusal, headers: Mapping[bytes, bytes], receive: Receive, send: Send, event: Event
+) -> None:
     body = error_body(refusal.code, refusal.sentence)
-    if body_read:
-        await send(start_message(refusal.status, body, refusal.headers))
+    fields = {**refusal.headers, "X-Request-ID": event.request_id}
+    if event.body_read or _is_small(headers):
+        await send(start_message(refusal.status, body, fields))
         await send(body_message(body))
         return
     # The rest of the body would stand before the next request: this connection ends here.
-    await send(start_message(refusal.status, body, {**refusal.headers, "Connection": "close"}))
+    await send(start_message(refusal.status, body, {**fields, "Connection": "close"}))
     await send(body_message(body, more=True))
     await drain(receive)
     await send(body_message(b""))
+
+
+def _is_small(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether reading past the body costs less than a new connection would."""
+    length = headers.get(b"content-length", b"0")
+    return (
+        b"transfer-encoding" not in headers
+        and len(length) <= 5
+        and length.isdigit()
+        and int(length) <= _SMALL_BODY_BYTES
+    )

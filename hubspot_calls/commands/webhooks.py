@@ -1,23 +1,43 @@
 """`hubspot-calls webhooks`: who may report calls, and what to paste into VAPI.
 
-Knows the store's webhooks and VAPI's server settings; it must not know the receiver.
+Knows the store's webhooks and their counts; what it shows of either is in `webhook_views.py`.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from urllib.parse import urlsplit
 
 import click
 
-from hubspot_calls.commands.options import json_option, owner_options, with_settings
-from hubspot_calls.output import Column, print_json, print_table, say, to_json
+from hubspot_calls.commands.auth_options import auth_options, read_auth_options
+from hubspot_calls.commands.options import OwnerName, json_option, owner_options, with_settings
+from hubspot_calls.commands.webhook_views import (
+    print_webhooks,
+    to_listed,
+    to_raw_document,
+    warnings_of,
+)
+from hubspot_calls.output import print_json, say, to_json
 from hubspot_calls.rooms import open_store, open_store_if_there
 from hubspot_calls.settings import Settings
+from hubspot_calls.vapi_settings import to_credential, to_vapi_settings
 from target_hubspot_calls.addresses import is_loopback
-from target_hubspot_calls.store.webhooks import WebhookAuth
+from target_hubspot_calls.store.webhook_auth import WebhookAuth, to_json_options
+from target_hubspot_calls.store.webhooks import Webhook
 
 WEBHOOK_PATH = "/api/webhooks/"
+
+_assistants_option = click.option(
+    "--assistant",
+    "assistant_ids",
+    type=OwnerName(),
+    multiple=True,
+    metavar="ID",
+    help="Take reports of this VAPI assistant only; repeat it for several.",
+)
+_label_option = click.option("--label", type=OwnerName(), metavar="TEXT", help="A name for people.")
 
 
 @click.group()
@@ -35,17 +55,21 @@ def webhooks() -> None:
 
 @webhooks.command()
 @owner_options
-@click.option(
-    "--auth",
-    type=click.Choice([auth.value for auth in WebhookAuth]),
-    default="secret",
-    show_default=True,
-    help="How VAPI proves itself: X-Vapi-Secret header, or Authorization: Bearer.",
-)
+@auth_options
+@_assistants_option
+@_label_option
 @json_option
 @with_settings
 def create(
-    settings: Settings, /, user_id: str, workspace_id: str, auth: str, as_json: bool
+    settings: Settings,
+    /,
+    user_id: str,
+    workspace_id: str,
+    auth: str,
+    assistant_ids: tuple[str, ...],
+    label: str | None,
+    as_json: bool,
+    **given: Any,
 ) -> None:
     """Make a webhook; its secret is shown this once.
 
@@ -53,76 +77,68 @@ def create(
     Examples:
       hubspot-calls webhooks create
       hubspot-calls webhooks create --user ana --workspace acme --auth bearer
+      hubspot-calls webhooks create --auth header --header X-Acme-Secret
+      hubspot-calls webhooks create --auth hmac --label "front desk"
+      hubspot-calls webhooks create --auth hmac --standard-webhooks
       hubspot-calls webhooks create --json
     """
+    way = WebhookAuth(auth)
     with open_store(settings) as store:
-        webhook, secret = store.webhooks.create(user_id, workspace_id, WebhookAuth(auth))
+        webhook, secret = store.webhooks.create(
+            user_id,
+            workspace_id,
+            way,
+            options=read_auth_options(way, given),
+            assistant_ids=assistant_ids,
+            label=label,
+        )
     url = full_url(settings, webhook.id)
+    for warning in warnings_of(webhook):
+        say(f"Warning: {warning}.")
     if as_json:
-        print_json({"webhook_id": webhook.id, "url": url, "auth": auth, "secret": secret})
+        print_json(_to_created(webhook, url, secret))
         return
     click.echo(f"webhook id  {webhook.id}")
     click.echo(f"URL path    {WEBHOOK_PATH}{webhook.id}")
     click.echo(f"URL         {url}")
-    click.echo(f"secret      {secret}")
+    if secret:
+        click.echo(f"secret      {secret}")
     click.echo()
     if is_loopback(urlsplit(settings.public_url).hostname):
         say(
             "VAPI cannot reach this address: set HUBSPOT_CALLS_PUBLIC_URL to the one by which the"
             " outside reaches this machine, and use it in the url below."
         )
-    click.echo(_vapi_steps(url, auth, secret))
-    say("The secret is not shown again: only its digest is kept.")
+    click.echo(_vapi_steps(webhook, url, secret))
+    if secret:
+        kept = "it is kept encrypted" if way is WebhookAuth.HMAC else "only its digest is kept"
+        say(f"The secret is not shown again: {kept}.")
 
 
 @webhooks.command("list")
 @json_option
 @with_settings
 def list_(settings: Settings, /, as_json: bool) -> None:
-    """Show the webhooks, without their secrets."""
+    """Show the webhooks without their secrets, and what each took and refused.
+
+    Counts reach the list within seconds. "taken" are reports stored, "ignored" messages that are
+    none or of other assistants, "refused" says why; "last heard" is the last that proved itself.
+    """
     with open_store_if_there(settings) as store:
         found = store.webhooks.list() if store else ()
+        counts = store.webhook_counts.of([webhook.id for webhook in found]) if store else {}
     if not found:
         say(f"No webhook yet in {settings.data_dir}. Make one with: hubspot-calls webhooks create")
     if as_json:
         print_json(
             [
-                {
-                    "webhook_id": webhook.id,
-                    "url": full_url(settings, webhook.id),
-                    "user_id": webhook.user_id,
-                    "workspace_id": webhook.workspace_id,
-                    "auth": webhook.auth,
-                    "created_at": webhook.created_at,
-                    "disabled_at": webhook.disabled_at,
-                }
+                to_listed(webhook, full_url(settings, webhook.id), counts[webhook.id])
                 for webhook in found
             ]
         )
         return
-    if not found:
-        return
-    print_table(
-        [
-            Column("webhook id"),
-            Column("user"),
-            Column("workspace"),
-            Column("auth"),
-            Column("state"),
-            Column("made (UTC)"),
-        ],
-        [
-            (
-                webhook.id,
-                webhook.user_id,
-                webhook.workspace_id,
-                webhook.auth,
-                "disabled" if webhook.disabled_at else "active",
-                webhook.created_at,
-            )
-            for webhook in found
-        ],
-    )
+    if found:
+        print_webhooks([(webhook, counts[webhook.id]) for webhook in found])
 
 
 @webhooks.command()
@@ -150,8 +166,8 @@ def rotate(settings: Settings, /, webhook_id: str, keep_old_for_s: int, as_json:
         webhook = store.webhooks.get(webhook_id)
         if webhook is not None and webhook.disabled_at is not None:
             raise click.ClickException(
-                f"webhook {webhook_id} is disabled, which is final, so it needs no new secret;"
-                " make another webhook: hubspot-calls webhooks create"
+                f"webhook {webhook_id} is disabled and needs no new secret; enable it first:"
+                f" hubspot-calls webhooks enable {webhook_id}"
             )
         secret = store.webhooks.rotate(webhook_id, keep_old_for_s=keep_old_for_s)
     auth = webhook.auth if webhook else "secret"
@@ -171,17 +187,104 @@ def rotate(settings: Settings, /, webhook_id: str, keep_old_for_s: int, as_json:
 @json_option
 @with_settings
 def disable(settings: Settings, /, webhook_id: str, as_json: bool) -> None:
-    """Stop taking reports at a webhook, for good; the sender gets 404 from then on.
+    """Stop taking reports at a webhook; the sender gets 404 from then on.
 
-    This is final: a disabled webhook cannot be enabled again, nor get a new secret. Make another
-    one with `hubspot-calls webhooks create`.
+    It can be enabled again, with the secrets it had.
     """
     with open_store(settings) as store:
         store.webhooks.disable(webhook_id)
     if as_json:
         print_json({"webhook_id": webhook_id, "disabled": True})
         return
-    say(f"Webhook {webhook_id} is disabled for good.")
+    say(f"Webhook {webhook_id} is disabled.")
+
+
+@webhooks.command()
+@click.argument("webhook_id")
+@json_option
+@with_settings
+def enable(settings: Settings, /, webhook_id: str, as_json: bool) -> None:
+    """Take reports at a disabled webhook again, with the secrets it has.
+
+    If it was disabled because its secret leaked, rotate with --keep-old 0 right after.
+    """
+    with open_store(settings) as store:
+        store.webhooks.enable(webhook_id)
+    if as_json:
+        print_json({"webhook_id": webhook_id, "disabled": False})
+        return
+    say(f"Webhook {webhook_id} takes reports again.")
+
+
+@webhooks.command()
+@click.argument("webhook_id")
+@_assistants_option
+@click.option("--any-assistant", is_flag=True, help="Take reports of every assistant again.")
+@_label_option
+@json_option
+@with_settings
+def change(
+    settings: Settings,
+    /,
+    webhook_id: str,
+    assistant_ids: tuple[str, ...],
+    any_assistant: bool,
+    label: str | None,
+    as_json: bool,
+) -> None:
+    """Say anew whose reports a webhook takes, or what it is called.
+
+    A report of an assistant that is not named, or that names none, is answered 200, so that VAPI
+    does not send it again; nothing of it is stored, and it is counted as `other_assistant`.
+
+    \b
+    Examples:
+      hubspot-calls webhooks change WEBHOOK_ID --assistant ID --assistant ID
+      hubspot-calls webhooks change WEBHOOK_ID --any-assistant --label "front desk"
+    """
+    if assistant_ids and any_assistant:
+        raise click.UsageError("--assistant and --any-assistant exclude each other")
+    if not assistant_ids and not any_assistant and label is None:
+        raise click.UsageError("nothing to change: give --assistant, --any-assistant or --label")
+    with open_store(settings) as store:
+        if assistant_ids or any_assistant:
+            store.webhooks.limit_to(webhook_id, assistant_ids)
+        if label is not None:
+            store.webhooks.set_label(webhook_id, label)
+    if as_json:
+        print_json({"webhook_id": webhook_id, "changed": True})
+        return
+    say(f"Webhook {webhook_id} is changed.")
+
+
+@webhooks.command()
+@click.option("--call-id", metavar="ID", help="What VAPI sent of this call.")
+@click.option(
+    "--request-id", metavar="ID", help="What came with this request, as the log names it."
+)
+@json_option
+@with_settings
+def raw(settings: Settings, /, call_id: str | None, request_id: str | None, as_json: bool) -> None:
+    """Print the raw reports of a call or a request, for support: always as JSON.
+
+    They are kept only while HUBSPOT_CALLS_KEEP_RAW_REPORTS_DAYS is set, encrypted. They hold what
+    was said, and may hold secrets of your VAPI account.
+    """
+    from receiver.raw_reports import read_raw_reports
+
+    if (call_id is None) == (request_id is None):
+        raise click.UsageError("give --call-id or --request-id")
+    documents = []
+    with open_store_if_there(settings) as store:
+        if store is not None and settings.raw_reports_dir.is_dir():
+            vault = store.open_vault(create=False)
+            found = read_raw_reports(
+                settings.raw_reports_dir, vault, call_id=call_id, request_id=request_id
+            )
+            documents = [to_raw_document(report) for report in found]
+    if not documents:
+        say("Nothing is kept of that; HUBSPOT_CALLS_KEEP_RAW_REPORTS_DAYS says for how long.")
+    print_json(documents)
 
 
 def full_url(settings: Settings, webhook_id: str) -> str:
@@ -189,28 +292,35 @@ def full_url(settings: Settings, webhook_id: str) -> str:
     return f"{settings.public_url}{WEBHOOK_PATH}{webhook_id}"
 
 
-def to_vapi_settings(url: str, auth: str, secret: str) -> dict[str, Any]:
-    """The part of an assistant that makes VAPI report here.
+def _to_created(webhook: Webhook, url: str, secret: str) -> dict[str, Any]:
+    """The contract's four fields, and what else was asked for."""
+    made: dict[str, Any] = {
+        "webhook_id": webhook.id,
+        "url": url,
+        "auth": webhook.auth,
+        "secret": secret or None,
+    }
+    credential = to_credential(webhook.auth, webhook.options, secret)
+    if webhook.auth is WebhookAuth.HEADER or credential is not None:
+        made["auth_options"] = to_json_options(webhook.options)
+    if credential is not None:
+        made["vapi_credential"] = credential
+    if webhook.assistant_ids:
+        made["assistant_ids"] = webhook.assistant_ids
+    if webhook.label is not None:
+        made["label"] = webhook.label
+    return made
 
-    Source: VAPI's Server object; its `secret` field left the schema on 2025-05-20, while a custom
-    header of the same name is taken by old and new accounts.
-    """
-    server: dict[str, Any] = {"url": url}
-    if auth == "secret":
-        server["headers"] = {"X-Vapi-Secret": secret}
-    else:
-        server["credentialId"] = "<id of the bearer credential>"
-    # VAPI does not repeat a refused report unless a plan says so.
-    server["backoffPlan"] = {"type": "exponential", "maxRetries": 5, "baseDelaySeconds": 2}
-    return {"serverMessages": ["end-of-call-report"], "server": server}
 
-
-def _vapi_steps(url: str, auth: str, secret: str) -> str:
+def _vapi_steps(webhook: Webhook, url: str, secret: str) -> str:
     steps = []
-    if auth == "bearer":
-        steps.append(
-            "In VAPI, make a custom credential of type Bearer Token with the secret as its token"
-            " (header Authorization, Bearer prefix on), and put its id below."
-        )
+    credential = to_credential(webhook.auth, webhook.options, secret)
+    if credential is not None:
+        steps += [
+            "In VAPI, make a custom credential (Integrations > Server Configuration > Add Custom"
+            " Credential, or POST /credential) with these settings, and put its id below:",
+            json.dumps(credential),
+        ]
     steps.append("Paste into the settings of your VAPI assistant (PATCH /assistant/{id}):")
-    return "\n".join([*steps, to_json(to_vapi_settings(url, auth, secret))])
+    settings = to_vapi_settings(url, webhook.auth, webhook.options, secret)
+    return "\n".join([*steps, to_json(settings)])

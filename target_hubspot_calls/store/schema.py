@@ -223,6 +223,7 @@ calls = Table(
     Index(None, "state", "due_at"),
     Index(None, "user_id", "workspace_id", "state", "due_at"),
     Index(None, "user_id", "workspace_id", "recording_due_at"),
+    Index(None, "user_id", "workspace_id", "settled_at"),
 )
 
 # One process at a time paces and writes a portal; another may once the lease has expired.

@@ -5,12 +5,15 @@ Knows no table and no token; what it is given it neither prints nor keeps.
 
 from __future__ import annotations
 
+import base64
 import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from target_hubspot_calls.errors import SettingsError, StoreUnavailable, WrongEncryptionKey
 
@@ -21,16 +24,25 @@ class Vault:
     def __init__(self, keys: Sequence[str]) -> None:
         fernets = _fernets(keys)
         self._newest = fernets[0]
+        self._keys = tuple(base64.urlsafe_b64decode(key.strip()) for key in keys)
         self._fernets = MultiFernet(fernets)
 
     def encrypt(self, text: str) -> bytes:
         """The text, readable only with the newest key; different at each call."""
-        return self._fernets.encrypt(text.encode())
+        return self.encrypt_bytes(text.encode())
 
     def decrypt(self, sealed: bytes) -> str:
         """The text that was encrypted. Raises WrongEncryptionKey."""
+        return self.decrypt_bytes(sealed).decode()
+
+    def encrypt_bytes(self, data: bytes) -> bytes:
+        """The same for bytes of any kind."""
+        return self._fernets.encrypt(data)
+
+    def decrypt_bytes(self, sealed: bytes) -> bytes:
+        """The bytes that were encrypted. Raises WrongEncryptionKey."""
         try:
-            return self._fernets.decrypt(sealed).decode()
+            return self._fernets.decrypt(sealed)
         except InvalidToken as err:
             raise WrongEncryptionKey(
                 "Stored tokens do not open with the encryption keys given; bring back the key file"
@@ -45,6 +57,15 @@ class Vault:
         except InvalidToken:
             return False
         return True
+
+    def derive(self, purpose: str) -> tuple[bytes, ...]:
+        """A key of 32 bytes for another purpose from each of the keys, newest first."""
+        return tuple(
+            HKDF(hashes.SHA256(), 32, salt=None, info=f"hubspot-calls {purpose}".encode()).derive(
+                key
+            )
+            for key in self._keys
+        )
 
     def reencrypt(self, sealed: bytes) -> bytes:
         """The same text under the newest key. Raises WrongEncryptionKey."""

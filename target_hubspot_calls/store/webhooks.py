@@ -1,25 +1,42 @@
 """Webhooks: whose calls arrive where, and which secrets prove it.
 
-Keeps only SHA-256 digests of secrets, and must not know how a request carries one.
+Keeps SHA-256 digests of secrets, and sealed those that signatures are made with; must not know how
+a request carries either.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
-from sqlalchemy import Engine, Insert, delete, exists, insert, or_, select, update
+from sqlalchemy import Connection, Engine, Row, delete, exists, insert, or_, select, update
 from uuid_utils import uuid7
 
-from target_hubspot_calls.errors import CallSyncError
+from target_hubspot_calls.errors import (
+    CallSyncError,
+    SettingsError,
+    StoreUnavailable,
+    WrongEncryptionKey,
+)
 from target_hubspot_calls.store.database import reading, writing
 from target_hubspot_calls.store.schema import webhook_secrets, webhooks
+from target_hubspot_calls.store.vault import Vault
+from target_hubspot_calls.store.webhook_auth import (
+    AuthOptions,
+    HmacPlan,
+    WebhookAuth,
+    parse_options,
+    settle_options,
+    to_json_options,
+)
+
+__all__ = ["OpenVault", "UnknownWebhook", "Webhook", "WebhookAuth", "Webhooks"]
 
 
 class UnknownWebhook(CallSyncError):
@@ -29,16 +46,33 @@ class UnknownWebhook(CallSyncError):
         super().__init__(f"There is no webhook {webhook_id}; `hubspot-calls webhooks list` shows.")
 
 
-class WebhookAuth(StrEnum):
-    """How a sender proves itself: VAPI's own secret header, or a bearer token."""
+class NoSecretToRotate(CallSyncError):
+    """The webhook takes calls from anyone, so it has no secret."""
 
-    SECRET = "secret"  # noqa: S105 - a word of the contract
-    BEARER = "bearer"
+    def __init__(self, webhook_id: str) -> None:
+        super().__init__(
+            f"Webhook {webhook_id} was made with auth none and has no secret; make another with"
+            " `hubspot-calls webhooks create`."
+        )
+
+
+class OpenVault(Protocol):
+    """The way to the encryption keys, which most webhooks never need."""
+
+    def __call__(self, *, create: bool) -> Vault:
+        """The vault; `create` lets it make the first key.
+
+        Raises WrongEncryptionKey, SettingsError, StoreUnavailable.
+        """
 
 
 @dataclass(frozen=True)
 class Webhook:
-    """One address for one workspace's reports."""
+    """One address for one workspace's reports.
+
+    `signing_secrets` are the keys of an hmac webhook, newest first. Where `is_readable` is false,
+    some secret does not open, or the options are of another version: that is no sender's fault.
+    """
 
     id: str
     user_id: str
@@ -47,6 +81,11 @@ class Webhook:
     secret_digests: tuple[bytes, ...] = field(repr=False)
     created_at: datetime
     disabled_at: datetime | None
+    options: AuthOptions = None
+    assistant_ids: tuple[str, ...] = ()
+    label: str | None = None
+    signing_secrets: tuple[bytes, ...] = field(default=(), repr=False)
+    is_readable: bool = True
 
     def accepts(self, presented: bytes) -> bool:
         """True if `presented` is one of the secrets in force; takes as long for each answer."""
@@ -57,37 +96,55 @@ class Webhook:
         return accepted and self.disabled_at is None
 
 
-_SHOWN = tuple(webhooks.c[name] for name in Webhook.__dataclass_fields__ if name in webhooks.c)
-
-
 class Webhooks:
     """The webhooks of all workspaces. Every method raises StoreUnavailable."""
 
     def __init__(
-        self, engine: Engine, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        engine: Engine,
+        *,
+        open_vault: OpenVault | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._engine = engine
+        self._open_vault = open_vault
         self._clock = clock
 
     def create(
-        self, user_id: str, workspace_id: str, auth: str = WebhookAuth.SECRET
+        self,
+        user_id: str,
+        workspace_id: str,
+        auth: str = WebhookAuth.SECRET,
+        *,
+        options: AuthOptions = None,
+        assistant_ids: Sequence[str] = (),
+        label: str | None = None,
     ) -> tuple[Webhook, str]:
-        """A new webhook and its secret, which can be had only now. Raises ValueError for `auth`."""
-        secret = secrets.token_urlsafe(32)
+        """A new webhook and its secret, which can be had only now; an empty one for auth none.
+
+        Raises ValueError for `auth`, SettingsError, and WrongEncryptionKey for auth hmac.
+        """
+        way = WebhookAuth(auth)
+        options = settle_options(way, options)
+        secret = "" if way is WebhookAuth.NONE else _new_secret(options)
+        sealed = self._seal(secret, create=True) if isinstance(options, HmacPlan) else None
         webhook = Webhook(
             id=_new_id(),
             user_id=user_id,
             workspace_id=workspace_id,
-            auth=WebhookAuth(auth),
-            secret_digests=(_digest(secret),),
+            auth=way,
+            secret_digests=(_digest(secret),) if secret and sealed is None else (),
             created_at=self._clock(),
             disabled_at=None,
+            options=options,
+            assistant_ids=tuple(assistant_ids),
+            label=label,
+            signing_secrets=_signing_keys(options, [secret]),
         )
-        fields = {**vars(webhook)}
-        del fields["secret_digests"]
         with writing(self._engine) as connection:
-            connection.execute(insert(webhooks).values(fields))
-            connection.execute(_insertion(webhook.id, secret, webhook.created_at))
+            connection.execute(insert(webhooks).values(_row(webhook)))
+            if secret:
+                _insert_secret(connection, webhook.id, secret, sealed, webhook.created_at)
         return webhook, secret
 
     def get(self, webhook_id: str) -> Webhook | None:
@@ -109,62 +166,150 @@ class Webhooks:
     def rotate(self, webhook_id: str, keep_old_for_s: float = 86400) -> str:
         """A new secret; those before it stay in force for `keep_old_for_s` seconds.
 
-        Raises UnknownWebhook.
+        Raises UnknownWebhook, NoSecretToRotate, and WrongEncryptionKey for auth hmac.
         """
-        secret = secrets.token_urlsafe(32)
+        way, options = self._way_of(webhook_id)
+        if way is WebhookAuth.NONE:
+            raise NoSecretToRotate(webhook_id)
+        secret = _new_secret(options)
+        sealed = self._seal(secret, create=False) if isinstance(options, HmacPlan) else None
         now = self._clock()
         keep_until = now + timedelta(seconds=keep_old_for_s)
         of_this = webhook_secrets.c.webhook_id == webhook_id
         expires_at = webhook_secrets.c.expires_at
         with writing(self._engine) as connection:
-            if not connection.scalar(select(exists().where(webhooks.c.id == webhook_id))):
-                raise UnknownWebhook(webhook_id)
             connection.execute(
                 update(webhook_secrets)
                 .where(of_this, or_(expires_at.is_(None), expires_at > keep_until))
                 .values(expires_at=keep_until)
             )
             connection.execute(delete(webhook_secrets).where(of_this, expires_at <= now))
-            connection.execute(_insertion(webhook_id, secret, now))
+            _insert_secret(connection, webhook_id, secret, sealed, now)
         return secret
 
     def disable(self, webhook_id: str) -> None:
-        """Takes the webhook out of use; once disabled, it stays so. Raises UnknownWebhook."""
-        this_one = webhooks.c.id == webhook_id
+        """Takes the webhook out of use until it is enabled. Raises UnknownWebhook."""
         with writing(self._engine) as connection:
-            if not connection.scalar(select(exists().where(this_one))):
-                raise UnknownWebhook(webhook_id)
+            _must_exist(connection, webhook_id)
             connection.execute(
                 update(webhooks)
-                .where(this_one, webhooks.c.disabled_at.is_(None))
+                .where(webhooks.c.id == webhook_id, webhooks.c.disabled_at.is_(None))
                 .values(disabled_at=self._clock())
             )
+
+    def enable(self, webhook_id: str) -> None:
+        """Takes the webhook into use again, with the secrets in force. Raises UnknownWebhook."""
+        self._change(webhook_id, disabled_at=None)
+
+    def limit_to(self, webhook_id: str, assistant_ids: Sequence[str]) -> None:
+        """Takes reports of these assistants only, of all if none. Raises UnknownWebhook."""
+        self._change(webhook_id, assistant_ids=list(assistant_ids))
+
+    def set_label(self, webhook_id: str, label: str | None) -> None:
+        """Gives the webhook a name for people. Raises UnknownWebhook."""
+        self._change(webhook_id, label=label)
+
+    def _change(self, webhook_id: str, **values: object) -> None:
+        with writing(self._engine) as connection:
+            _must_exist(connection, webhook_id)
+            connection.execute(update(webhooks).where(webhooks.c.id == webhook_id).values(values))
+
+    def _seal(self, secret: str, *, create: bool) -> bytes:
+        if self._open_vault is None:
+            raise SettingsError(["an hmac webhook needs encryption keys to keep its secret"])
+        return self._open_vault(create=create).encrypt(secret)
+
+    def _way_of(self, webhook_id: str) -> tuple[WebhookAuth, AuthOptions]:
+        chosen = select(webhooks.c.auth, webhooks.c.auth_options).where(webhooks.c.id == webhook_id)
+        with reading(self._engine) as connection:
+            row = connection.execute(chosen).first()
+        if row is None:
+            raise UnknownWebhook(webhook_id)
+        way = WebhookAuth(row.auth)
+        return way, parse_options(way, row.auth_options)
 
     def _select(self, *conditions: Any) -> tuple[Webhook, ...]:
         in_force = or_(
             webhook_secrets.c.expires_at.is_(None), webhook_secrets.c.expires_at > self._clock()
         )
         chosen = (
-            select(*_SHOWN, webhook_secrets.c.digest)
+            select(webhooks, webhook_secrets.c.digest, webhook_secrets.c.sealed)
             .outerjoin(webhook_secrets, (webhook_secrets.c.webhook_id == webhooks.c.id) & in_force)
             .where(*conditions)
             .order_by(webhooks.c.created_at, webhooks.c.id, webhook_secrets.c.id.desc())
         )
-        found: dict[str, dict[str, Any]] = {}
-        digests: dict[str, tuple[bytes, ...]] = {}
+        rows: dict[str, list[Row[Any]]] = {}
         with reading(self._engine) as connection:
             for row in connection.execute(chosen):
-                fields = dict(row._mapping)
-                digest = fields.pop("digest")
-                found[row.id] = fields
-                digests[row.id] = digests.get(row.id, ()) + ((digest,) if digest else ())
-        return tuple(
-            Webhook(
-                **{**fields, "auth": WebhookAuth(fields["auth"])},
-                secret_digests=digests[webhook_id],
-            )
-            for webhook_id, fields in found.items()
-        )
+                rows.setdefault(row.id, []).append(row)
+        vault = None
+        if any(row.sealed is not None for found in rows.values() for row in found):
+            vault = self._vault_if_there()
+        return tuple(_webhook(found, vault) for found in rows.values())
+
+    def _vault_if_there(self) -> Vault | None:
+        """The vault; None when its keys cannot be had, which closes hmac webhooks and no other."""
+        if self._open_vault is None:
+            return None
+        try:
+            return self._open_vault(create=False)
+        except (WrongEncryptionKey, SettingsError, StoreUnavailable):
+            return None
+
+
+def _webhook(rows: Sequence[Row[Any]], vault: Vault | None) -> Webhook:
+    """The webhook that these rows tell of, one for each secret in force."""
+    first = rows[0]
+    is_readable = True
+    options: AuthOptions = None
+    auth = WebhookAuth(first.auth)
+    try:
+        options = parse_options(auth, first.auth_options)
+    except SettingsError:
+        is_readable = False
+    opened: list[str] = []
+    for row in rows:
+        if row.sealed is not None:
+            try:
+                if vault is None:
+                    raise WrongEncryptionKey
+                opened.append(vault.decrypt(row.sealed))
+            except WrongEncryptionKey:
+                is_readable = False
+    digests = [row.digest for row in rows if row.digest is not None and row.sealed is None]
+    return Webhook(
+        id=first.id,
+        user_id=first.user_id,
+        workspace_id=first.workspace_id,
+        auth=auth,
+        secret_digests=tuple(digests) if auth is not WebhookAuth.HMAC else (),
+        created_at=first.created_at,
+        disabled_at=first.disabled_at,
+        options=options,
+        assistant_ids=tuple(first.assistant_ids or ()),
+        label=first.label,
+        signing_secrets=_signing_keys(options, opened),
+        is_readable=is_readable,
+    )
+
+
+def _row(webhook: Webhook) -> dict[str, Any]:
+    return {
+        "id": webhook.id,
+        "user_id": webhook.user_id,
+        "workspace_id": webhook.workspace_id,
+        "auth": webhook.auth,
+        "created_at": webhook.created_at,
+        "disabled_at": webhook.disabled_at,
+        "auth_options": to_json_options(webhook.options),
+        "assistant_ids": list(webhook.assistant_ids),
+        "label": webhook.label,
+    }
+
+
+def _must_exist(connection: Connection, webhook_id: str) -> None:
+    if not connection.scalar(select(exists().where(webhooks.c.id == webhook_id))):
+        raise UnknownWebhook(webhook_id)
 
 
 def _new_id() -> str:
@@ -174,9 +319,32 @@ def _new_id() -> str:
     return webhook_id
 
 
-def _insertion(webhook_id: str, secret: str, now: datetime) -> Insert:
-    return insert(webhook_secrets).values(
-        id=str(uuid7()), webhook_id=webhook_id, digest=_digest(secret), created_at=now
+def _new_secret(options: AuthOptions) -> str:
+    if isinstance(options, HmacPlan) and options.secret_is_base64:
+        return base64.b64encode(secrets.token_bytes(32)).decode()
+    return secrets.token_urlsafe(32)
+
+
+def _signing_keys(options: AuthOptions, texts: Sequence[str]) -> tuple[bytes, ...]:
+    """The bytes that signatures are made with."""
+    if not isinstance(options, HmacPlan):
+        return ()
+    if options.secret_is_base64:
+        return tuple(base64.b64decode(text, validate=True) for text in texts)
+    return tuple(text.encode() for text in texts)
+
+
+def _insert_secret(
+    connection: Connection, webhook_id: str, secret: str, sealed: bytes | None, now: datetime
+) -> None:
+    connection.execute(
+        insert(webhook_secrets).values(
+            id=str(uuid7()),
+            webhook_id=webhook_id,
+            digest=_digest(secret),
+            created_at=now,
+            sealed=sealed,
+        )
     )
 
 

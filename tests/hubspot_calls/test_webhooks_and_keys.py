@@ -120,7 +120,7 @@ def test_a_disabled_webhook_gets_no_new_secret(hubspot_calls: HubSpotCalls) -> N
     ended = hubspot_calls("webhooks", "rotate", made["webhook_id"])
 
     assert (ended.code, ended.out) == (1, "")
-    assert "is disabled, which is final" in ended.err
+    assert "is disabled and needs no new secret" in ended.err
 
 
 def test_an_address_of_this_machine_is_warned_of_before_what_to_paste(

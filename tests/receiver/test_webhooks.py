@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from call_stream.disk import Disk
+from call_stream.excerpt import record_from_excerpt
 from call_stream.file_writer import open_file_writer
-from call_stream.record import decode_record
 from call_stream.stream import EntryKind, StreamUnavailable, open_writer
 from receiver.settings import ReceiverSettings
 from target_hubspot_calls.errors import StoreUnavailable
@@ -40,10 +40,10 @@ def test_a_report_is_answered_once_its_record_is_on_disk(receiver, report):
     answer = receiver.post(report("call-1"))
 
     (entry,) = receiver.stored()
-    record = decode_record(entry.payload)
+    record = record_from_excerpt(entry.payload)
     assert (answer.status_code, answer.content) == (200, b"{}")
     assert answer.headers["content-type"] == "application/json"
-    assert entry.kind is EntryKind.CALL
+    assert entry.kind is EntryKind.REPORT
     assert (record.id, record.user_id, record.workspace_id, record.webhook_id) == (
         "call-1",
         "ada",
@@ -269,8 +269,8 @@ def test_odd_values_are_stored_or_refused_and_never_a_fault(receiver, report, pl
 
     entries = receiver.stored()
     assert (answer.status_code, len(entries)) in [(200, 1), (400, 0)], answer.text
-    if entries and entries[0].kind is EntryKind.CALL:
-        assert decode_record(entries[0].payload).id == "call-1"
+    if entries and entries[0].kind is EntryKind.REPORT:
+        assert record_from_excerpt(entries[0].payload).id == "call-1"
 
 
 def test_the_last_of_duplicate_keys_counts(receiver):
@@ -278,7 +278,7 @@ def test_the_last_of_duplicate_keys_counts(receiver):
 
     receiver.post(body)
 
-    assert decode_record(receiver.stored()[0].payload).id == "b"
+    assert record_from_excerpt(receiver.stored()[0].payload).id == "b"
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/json; charset=utf-16", ""])
@@ -436,7 +436,7 @@ def test_a_sender_that_hangs_up_leaves_nothing_and_no_traceback(receiver, report
         receiver.post(report("last"))
 
     outcomes = {record.fields["outcome"] for record in caplog.records if record.name == "receiver"}
-    assert [decode_record(entry.payload).id for entry in receiver.stored()] == ["last"]
+    assert [record_from_excerpt(entry.payload).id for entry in receiver.stored()] == ["last"]
     assert outcomes == {"sender_gone", "stored"}
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
     assert "Traceback" not in caplog.text
@@ -577,7 +577,7 @@ def test_parallel_reports_are_each_stored_once(receiver, report):
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda each: receiver.post(report(each)).status_code, ids))
 
-    stored = [decode_record(entry.payload).id for entry in receiver.stored()]
+    stored = [record_from_excerpt(entry.payload).id for entry in receiver.stored()]
     assert answers == [200] * 300
     assert sorted(stored) == sorted(ids)
 
@@ -623,12 +623,14 @@ def test_each_request_leaves_one_log_line_without_anything_private(
     receiver, report, caplog, body, headers, outcome, status, words
 ):
     with caplog.at_level(logging.INFO, "receiver"):
-        receiver.post(report() if body == "report" else body, headers=headers)
+        answer = receiver.post(report() if body == "report" else body, headers=headers)
 
     (record,) = [record for record in caplog.records if record.name == "receiver"]
     assert re.fullmatch(rf"{words}, webhook {receiver.webhook.id}, \d+\.\d ms", record.message)
     assert record.levelno == logging.INFO
     assert record.fields.pop("ms") >= 0
+    assert record.fields.pop("request_id") == answer.headers["x-request-id"]
+    assert record.fields.pop("why", None) == ("wrong_secret" if status == 401 else None)
     record.fields.pop("message_type", None)
     assert record.fields == {
         "event": "webhook",
@@ -708,7 +710,7 @@ def test_stopping_under_load_stores_all_that_was_answered(serve, report):
     for lane in lanes:
         lane.join()
 
-    stored = {decode_record(entry.payload).id for entry in receiver.stored()}
+    stored = {record_from_excerpt(entry.payload).id for entry in receiver.stored()}
     assert len(answered) > 20
     assert set(answered) <= stored
     open_writer(receiver.stream_url).close()

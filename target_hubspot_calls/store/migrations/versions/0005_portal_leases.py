@@ -1,4 +1,4 @@
-"""One process at a time paces and writes a portal."""
+"""One process at a time paces and writes a portal; a workspace's last sync is found at once."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Creates the table of leases."""
+    """Creates the table of leases, and the index of what was settled last."""
     op.create_table(
         "portal_leases",
         sa.Column("portal_id", sa.BigInteger, nullable=False, autoincrement=False),
         sa.Column("holder", sa.Text, nullable=False),
         sa.Column("expires_at", sa.DateTime, nullable=False),
         sa.PrimaryKeyConstraint("portal_id", name="pk_portal_leases"),
+    )
+    op.create_index(
+        "ix_calls_user_id_workspace_id_settled_at",
+        "calls",
+        ["user_id", "workspace_id", "settled_at"],
     )
