@@ -10,6 +10,7 @@ import asyncio
 from starlette.types import Receive
 
 from receiver.answers import Refusal
+from receiver.in_flight import Reservation
 
 _DRAIN_BYTES = 16 * 1024 * 1024
 _DRAIN_S = 2.0
@@ -19,31 +20,46 @@ class SenderGone(Exception):
     """The sender hung up before its body was whole."""
 
 
-async def read_body(receive: Receive, *, max_bytes: int, timeout_s: float) -> bytes:
-    """The whole body. Raises SenderGone, or Refusal 413 past `max_bytes`, 408 past `timeout_s`."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await _read_body(receive, max_bytes)
-    except TimeoutError:
-        raise Refusal(
-            408, "body_timeout", f"The body did not arrive within {timeout_s:g} seconds."
-        ) from None
+async def read_body(
+    receive: Receive,
+    *,
+    max_bytes: int,
+    timeout_s: float,
+    reservation: Reservation | None = None,
+) -> bytes:
+    """The whole body; what of it is in memory is covered by `reservation`.
 
-
-async def _read_body(receive: Receive, max_bytes: int) -> bytes:
-    chunks: list[bytes] = []
+    Raises SenderGone, or Refusal: 413 past `max_bytes`, 408 past `timeout_s`, 503 without room.
+    Time runs from the first piece on, since most bodies are one piece and a timer costs as much as
+    the rest of reading it; a sender that sends none is the connection's business (protocol.py).
+    """
+    pieces: list[bytes] = []
     size = 0
-    while True:
+
+    async def read_piece() -> bool:
+        nonlocal size
         message = await receive()
         if message["type"] != "http.request":
             raise SenderGone
-        chunk = message.get("body", b"")
-        size += len(chunk)
+        piece = message.get("body", b"")
+        size += len(piece)
         if size > max_bytes:
             raise body_too_large(max_bytes)
-        chunks.append(chunk)
-        if not message.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        if reservation is not None:
+            reservation.cover(size)
+        pieces.append(piece)
+        return bool(message.get("more_body", False))
+
+    if await read_piece():
+        try:
+            async with asyncio.timeout(timeout_s):
+                while await read_piece():
+                    pass
+        except TimeoutError:
+            raise Refusal(
+                408, "body_timeout", f"The body did not arrive within {timeout_s:g} seconds."
+            ) from None
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def body_too_large(max_bytes: int) -> Refusal:

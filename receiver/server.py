@@ -5,19 +5,25 @@ Knows sockets and uvicorn, nothing of webhooks.
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import socket
 from collections.abc import Callable
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from receiver.connections import ConnectionBounds, Door
+from receiver.open_files import allow_open_files
+from receiver.protocol import bounded_protocol
+
+logger = logging.getLogger("receiver.connections")
+
 OnListening = Callable[[str], None]
 
-MAX_CONNECTIONS = 1024
-GRACEFUL_S = 10
-_KEEP_ALIVE_S = 30
+GRACEFUL_S = 8
 _BACKLOG = 2048
-_MAX_HEADER_BYTES = 64 * 1024
+_OTHER_FILES = 256
 
 
 class CannotListen(Exception):
@@ -35,8 +41,10 @@ class ReceiverServer(uvicorn.Server):
         config: uvicorn.Config,
         listener: socket.socket,
         on_listening: OnListening | None,
+        door: Door,
     ) -> None:
         super().__init__(config)
+        self.door = door
         self._listener = listener
         self._on_listening = on_listening
         host, port = listener.getsockname()[:2]
@@ -59,7 +67,7 @@ def build_server(
     port: int,
     *,
     on_listening: OnListening | None = None,
-    max_connections: int = MAX_CONNECTIONS,
+    bounds: ConnectionBounds | None = None,
 ) -> ReceiverServer:
     """A server bound to host and port (0: any free one), not yet running. Raises CannotListen."""
     if not 0 <= port <= 65535:
@@ -70,21 +78,39 @@ def build_server(
     except OSError as err:
         reason = str(err.strerror or err).partition(" (while")[0]
         raise CannotListen(f"The receiver cannot listen on {host}:{port}: {reason}.") from err
+    door = Door(_within_open_files(bounds or ConnectionBounds()))
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
+        http=bounded_protocol(door),
+        ws="none",  # a connection that is upgraded would leave our bounds
         lifespan="on",
         access_log=False,
         log_config=None,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=max_connections,
-        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_keep_alive=door.bounds.keep_alive_s,
         timeout_graceful_shutdown=GRACEFUL_S,
-        h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
     )
-    return ReceiverServer(config, listener, on_listening)
+    return ReceiverServer(config, listener, on_listening, door)
+
+
+def _within_open_files(bounds: ConnectionBounds) -> ConnectionBounds:
+    """The bounds, with fewer connections where the system does not allow so many open files."""
+    wanted = bounds.max_connections + bounds.surplus + _OTHER_FILES
+    allowed = allow_open_files(wanted)
+    if allowed >= wanted:
+        return bounds
+    fewer = max(1, (allowed - _OTHER_FILES) * 8 // 9)
+    logger.warning(
+        "the system allows %d open files: %d connections are served at once, and not %d;"
+        " raise `ulimit -n`",
+        allowed,
+        fewer,
+        bounds.max_connections,
+    )
+    return dataclasses.replace(bounds, max_connections=fewer)
 
 
 def serve(app: ASGIApp, host: str, port: int, *, on_listening: OnListening | None = None) -> None:

@@ -58,16 +58,22 @@ def test_a_websocket_is_turned_away(receiver):
     assert answer.startswith(b"HTTP/1.1 4")
 
 
-def test_a_refused_connection_is_closed_and_an_answered_one_goes_on(receiver):
+def test_a_connection_goes_on_unless_a_large_body_was_refused(receiver):
     good = (
         f"POST {receiver.path} HTTP/1.1\r\nHost: x\r\nX-Vapi-Secret: {receiver.secret}\r\n"
         "Content-Length: 2\r\n\r\n{}"
     ).encode()
     bad = good.replace(receiver.secret.encode(), b"wrong")
 
-    answers = [receiver.send_raw(good * 3, answers=3), receiver.send_raw(bad * 3)]
+    large = bad.replace(b"Content-Length: 2", b"Content-Length: 100000") + bytes(100_000)
+    answers = [
+        receiver.send_raw(good * 3, answers=3),
+        receiver.send_raw(bad * 3, answers=3),
+        receiver.send_raw(large * 3),
+    ]
 
-    assert [answer.count(b"HTTP/1.1 ") for answer in answers] == [3, 1]
+    assert [answer.count(b"HTTP/1.1 ") for answer in answers] == [3, 3, 1]
+    assert [b"connection: close" in answer for answer in answers] == [False, False, True]
 
 
 def test_a_port_in_use_is_a_clear_error():
