@@ -47,7 +47,7 @@ def refusal(
 ) -> Response:
     """The sentence as a page with its advice, or as JSON for those who would rather have that."""
     all_headers = {**_SAFETY, **(headers or {})}
-    if _prefers_json(request.headers.get("accept", "")):
+    if prefers_json(request.headers.get("accept", "")):
         return JSONResponse(error_content(code, sentence), status, headers=all_headers)
     return HTMLResponse(_page(sentence, advice), status, headers=all_headers)
 
@@ -62,7 +62,8 @@ def _page(sentence: str, advice: str) -> str:
     )
 
 
-def _prefers_json(accept: str) -> bool:
+def prefers_json(accept: str) -> bool:
+    """True if an Accept header would rather have JSON than a page."""
     return _wanted(accept, "application/json") > _wanted(accept, "text/html")
 
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from receiver.access import AccessKeyDirectory, authenticated
+from receiver.access import BASIC_CHALLENGE, Doorkeeper
 from receiver.answers import Refusal
 from receiver.plain_page import redirect, refusal
 from target_hubspot_calls.call import LONGEST_CALL_ID, Workspace
@@ -29,6 +29,7 @@ _ADVICE = {
         "Sign in with an access key as the password; the user name does not matter."
         " `hubspot-calls keys create` makes a key."
     ),
+    "session_expired": "Sign in again on the page, or with an access key as the password.",
     "recording_expired": (
         "VAPI's links live for half an hour. Once VAPI_API_KEY is set on the receiver, a fresh one"
         " is asked for each time, for as long as VAPI keeps the recording."
@@ -72,7 +73,7 @@ class FreshLinks(Protocol):
 class RecordingDesk:
     """All that the route needs; `vapi` is None where no private key is set."""
 
-    keys: AccessKeyDirectory
+    door: Doorkeeper
     ledger: RecordingDirectory
     vapi: FreshLinks | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -88,13 +89,16 @@ def recording_routes(desk: RecordingDesk) -> list[Route]:
 
     async def recording(request: Request) -> Response:
         try:
-            workspace = await authenticated(request, desk.keys)
+            workspace = await desk.door.workspace_of(request)
             return redirect(await _working_link(desk, workspace, request.path_params["call_id"]))
         except StoreUnavailable:
             sentence = "The store cannot be read right now."
             answer = Refusal(503, "store_unavailable", sentence, {"Retry-After": "10"})
         except Refusal as err:
             answer = err
+        if answer.status == 401:
+            # People follow this link out of a note; their browser can ask them for the key.
+            answer.headers["WWW-Authenticate"] = BASIC_CHALLENGE
         return refusal(
             request,
             answer.status,

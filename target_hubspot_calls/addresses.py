@@ -38,3 +38,21 @@ def to_safe_address(written: str) -> str:
             "must be https, as secrets travel there, unless it is on this machine (loopback)"
         )
     return address
+
+
+def to_origin(written: str) -> str:
+    """The origin as browsers name it: scheme, host, and port unless it is the usual one.
+
+    Raises ValueError for anything else than one site, and for plain http elsewhere than here.
+    """
+    address = to_safe_address(written)
+    parts = urlsplit(address)
+    if parts.path:
+        raise ValueError("must be a site such as https://app.example.com, without a path")
+    if "*" in address:
+        raise ValueError("must name one site; a star is not taken")
+    host = str(parts.hostname)
+    host = f"[{host}]" if ":" in host else host
+    usual = {"http": 80, "https": 443}[parts.scheme]
+    port = "" if parts.port in (None, usual) else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}"

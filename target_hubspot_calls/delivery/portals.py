@@ -33,7 +33,7 @@ from target_hubspot_calls.errors import (
 from target_hubspot_calls.hubspot.auth import PortalAuth, StaticTokens, TokenStore
 from target_hubspot_calls.hubspot.client import HubSpotClient, open_client
 from target_hubspot_calls.hubspot.engagements import CALL_ID_PROPERTY, EngagementKind
-from target_hubspot_calls.hubspot.oauth import OAuthApp
+from target_hubspot_calls.hubspot.oauth import AppRefused, OAuthApp
 from target_hubspot_calls.hubspot.pace import SEARCH_WINDOW_S, SLACK_S, Pace, PortalPaces
 from target_hubspot_calls.settings import TargetSettings
 from target_hubspot_calls.store.connections import Connection, Connections, ConnectionState
@@ -157,9 +157,13 @@ class Portals:
             self._troubles[name] = (now + wait_s, error)
 
     def _check_troubled(self, name: str) -> None:
-        until, error = self._troubles.get(name, (float("-inf"), None))
-        if error is not None and self._clock.monotonic() < until:
+        if self._is_troubled(name):
+            _, error = self._troubles[name]
             raise type(error)(str(error), retry_after_s=error.retry_after_s)
+
+    def _is_troubled(self, name: str) -> bool:
+        until, _ = self._troubles.get(name, (float("-inf"), None))
+        return self._clock.monotonic() < until
 
     async def is_connected(self, workspace: Workspace) -> bool:
         """True if calls that waited for a person may be tried again."""
@@ -168,7 +172,11 @@ class Portals:
         connection = await asyncio.to_thread(
             self._connections.get, workspace.user_id, workspace.workspace_id
         )
-        return connection is not None and connection.state == "active"
+        return (
+            connection is not None
+            and connection.state is ConnectionState.ACTIVE
+            and not self._is_troubled(connection.id)
+        )
 
     async def park(self, portal: Portal, error: PortalError) -> None:
         """Remembers that the whole portal waits, so that nothing is asked of it until then."""
@@ -178,6 +186,9 @@ class Portals:
 
     async def _park(self, connection_id: str, error: PortalError) -> None:
         detail = str(error)
+        if isinstance(error, AppRefused):
+            # The operator's client id or secret is wrong: nobody's grant is dead for that.
+            return
         if isinstance(error, ReconnectRequired):
             await asyncio.to_thread(self._connections.require_reconnect, connection_id, detail)
         elif isinstance(error, MissingScope):

@@ -22,6 +22,7 @@ USER_AGENT = f"target-hubspot-calls/{metadata.version('target-hubspot-calls')}"
 
 TOKEN_PATH = f"/oauth/{API_VERSION}/token"
 REVOKE_PATH = f"{TOKEN_PATH}/revoke"
+INFO_PATH = f"{TOKEN_PATH}/introspect"
 ACCOUNT_PATH = f"/account-info/{API_VERSION}/details"
 FILES_PATH = f"/files/{API_VERSION}/files"
 

@@ -132,6 +132,16 @@ class PortalAuth(httpx.Auth):
                 return
             stale = True
 
+    async def renew_ahead(self, send: Callable[[httpx.Request], Awaitable[httpx.Response]]) -> None:
+        """Renews tokens that are stale, without a request of their own. Raises as the flow does."""
+        tokens = await self._store.load()
+        if not tokens.expires_within(self._refresh_margin_s, now=self._now()):
+            return
+        async with self._turn(tokens) as turn:
+            if turn.oauth is not None:
+                response = await send(turn.oauth.refresh_request(tokens))
+                await self._keep(response, tokens, turn.oauth)
+
     @asynccontextmanager
     async def _turn(self, stale: TokenSet) -> AsyncIterator[_Turn]:
         async with self._lock:

@@ -18,6 +18,7 @@ from target_hubspot_calls.hubspot.api import (
     API_URL,
     APP_URL,
     CONNECT_S,
+    INFO_PATH,
     REVOKE_PATH,
     TOKEN,
     TOKEN_PATH,
@@ -36,9 +37,23 @@ REQUIRED_SCOPES = (
 )
 OPTIONAL_SCOPES = ("crm.schemas.contacts.write",)
 
+# What the token endpoint says when it does not take the app, whatever is asked for.
+_APP_AT_FAULT = ("bad_client_id", "bad_client_secret", "invalid_client", "unauthorized_client")
 _DEAD_GRANT = ("invalid_grant", "bad_refresh_token", "bad_auth_code")
 _CODE = re.compile(r"[A-Za-z][A-Za-z_]{0,63}\Z")
 _TOKEN_TEXT = re.compile(r"[!-~]{1,4096}\Z")
+
+
+class AppRefused(ReconnectRequired):
+    """HubSpot takes neither client id nor secret: the operator must act before people can."""
+
+
+@dataclass(frozen=True)
+class TokenInfo:
+    """What HubSpot says a token is good for; empty where it does not say."""
+
+    portal_id: int | None = None
+    scopes: tuple[str, ...] = ()
 
 
 def utc_now() -> datetime:
@@ -81,6 +96,14 @@ class OAuthApp:
             redirect_uri=self.redirect_uri,
         )
 
+    def info_request(self, tokens: TokenSet) -> httpx.Request:
+        """The request for what an access token is good for."""
+        return self._form(
+            INFO_PATH,
+            token=tokens.access_token,
+            token_type_hint="access_token",  # noqa: S106  the word, not one
+        )
+
     def refresh_request(self, tokens: TokenSet) -> httpx.Request:
         """The request for a new access token."""
         return self._form(
@@ -108,6 +131,20 @@ class OAuthApp:
             return self._read(read_object(response), previous)
         except MalformedReply as err:
             raise Unavailable(f"HubSpot's token reply is unreadable: {err}") from None
+
+    def read_token_info(self, response: httpx.Response) -> TokenInfo:
+        """What a token is good for, as a reply says. Raises as `read_tokens`."""
+        if response.status_code != 200:
+            raise _refusal(response)
+        body = object_or_empty(response)
+        return TokenInfo(_portal_id(body), _scopes(body))
+
+    def read_revoked(self, response: httpx.Response) -> None:
+        """Returns if the grant has ended, now or before. Raises as `read_tokens`."""
+        code = _error_code(object_or_empty(response)).lower()
+        if response.is_success or (response.status_code < 500 and code in _DEAD_GRANT):
+            return
+        raise _refusal(response)
 
     def _read(self, body: dict[str, object], previous: TokenSet | None) -> TokenSet:
         lifetime_s = body.get("expires_in")
@@ -158,6 +195,12 @@ def _refusal(response: httpx.Response) -> HubSpotError:
             correlation_id=correlation_id,
         )
     code = _error_code(body)
+    if code.lower() in _APP_AT_FAULT:
+        return AppRefused(
+            f"HubSpot does not take the app ({status} {code}); check HUBSPOT_CLIENT_ID and"
+            " HUBSPOT_CLIENT_SECRET",
+            correlation_id=correlation_id,
+        )
     if code.lower() in _DEAD_GRANT:
         message = f"the HubSpot grant is invalid, expired or revoked ({code}); connect again"
     else:

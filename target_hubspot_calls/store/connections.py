@@ -11,13 +11,19 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Engine, Row, and_, delete, exists, insert, select, update
+from sqlalchemy import ColumnElement, Engine, and_, delete, insert, select, update
 from uuid_utils import uuid7
 
-from target_hubspot_calls.errors import SettingsError, WrongEncryptionKey
+from target_hubspot_calls.errors import SettingsError
 from target_hubspot_calls.store.database import reading, writing
 from target_hubspot_calls.store.schema import connections
-from target_hubspot_calls.store.stored_tokens import StoredTokens, open_tokens, seal_tokens
+from target_hubspot_calls.store.sealed import (
+    TOKENS,
+    check_sealed,
+    holds_sealed,
+    reencrypt_sealed,
+)
+from target_hubspot_calls.store.stored_tokens import StoredTokens, seal_tokens
 from target_hubspot_calls.store.vault import Vault
 from target_hubspot_calls.tokens import TokenSet
 
@@ -60,15 +66,14 @@ class Connection:
 
 
 # Never the column with the tokens.
-_SHOWN = tuple(
+SHOWN = tuple(
     connections.c[name] for name in Connection.__dataclass_fields__ if name in connections.c
 )
 
 
 def holds_tokens(engine: Engine) -> bool:
-    """True if any connection is stored: then a missing key file must not be made anew."""
-    with reading(engine) as connection:
-        return bool(connection.scalar(select(exists(select(connections.c.id)))))
+    """True if anything sealed is stored: then a missing key file must not be made anew."""
+    return holds_sealed(engine)
 
 
 class Connections:
@@ -98,16 +103,16 @@ class Connections:
 
     def keep_oauth(self, user_id: str, workspace_id: str, tokens: TokenSet) -> Connection:
         """The workspace's connection, made with these tokens only where there is none yet."""
-        row = self._row(user_id, workspace_id, ConnectionKind.OAUTH, tokens)
-        this_one = and_(
-            connections.c.user_id == user_id, connections.c.workspace_id == workspace_id
+        row = new_row(
+            self._vault, user_id, workspace_id, ConnectionKind.OAUTH, tokens, self._clock()
         )
+        this_one = is_of(user_id, workspace_id)
         with writing(self._engine) as connection:
-            known = connection.execute(select(*_SHOWN).where(this_one)).first()
+            known = connection.execute(select(*SHOWN).where(this_one)).first()
             if known is None:
                 connection.execute(insert(connections).values(row))
-                known = connection.execute(select(*_SHOWN).where(this_one)).one()
-            return _connection(known)
+                known = connection.execute(select(*SHOWN).where(this_one)).one()
+            return connection_of(known)
 
     def get(self, user_id: str, workspace_id: str) -> Connection | None:
         """The workspace's connection, or None if it has none."""
@@ -118,18 +123,19 @@ class Connections:
         self, user_id: str | None = None, workspace_id: str | None = None
     ) -> tuple[Connection, ...]:
         """All connections, or those of a user or workspace, oldest first."""
-        chosen = select(*_SHOWN).order_by(connections.c.id)
+        chosen = select(*SHOWN).order_by(connections.c.id)
         if user_id is not None:
             chosen = chosen.where(connections.c.user_id == user_id)
         if workspace_id is not None:
             chosen = chosen.where(connections.c.workspace_id == workspace_id)
         with reading(self._engine) as connection:
-            return tuple(_connection(row) for row in connection.execute(chosen))
+            return tuple(connection_of(row) for row in connection.execute(chosen))
 
     def remove(self, user_id: str, workspace_id: str) -> bool:
         """True if there was a connection; it and its tokens are gone."""
+        this_one = is_of(user_id, workspace_id)
         with writing(self._engine) as connection:
-            return connection.execute(_deletion(user_id, workspace_id)).rowcount > 0
+            return connection.execute(delete(connections).where(this_one)).rowcount > 0
 
     def set_portal(self, connection_id: str, portal_id: int) -> None:
         """Notes which portal the connection turned out to lead to."""
@@ -173,10 +179,7 @@ class Connections:
 
     def check_keys(self) -> None:
         """Raises WrongEncryptionKey if any stored tokens do not open with the keys given."""
-        chosen = select(connections.c.id, connections.c.tokens)
-        with reading(self._engine) as connection:
-            for row in connection.execute(chosen):
-                open_tokens(self._vault, row.tokens)
+        check_sealed(self._engine, self._vault, TOKENS)
 
     def reencrypt(self) -> int:
         """How many connections were put under the newest key; the others were already.
@@ -184,61 +187,17 @@ class Connections:
         Each is done by itself, so it may be broken off and started again. Raises
         WrongEncryptionKey, naming the connections no key opens, after all others are done.
         """
-        with reading(self._engine) as connection:
-            ids = connection.scalars(select(connections.c.id).order_by(connections.c.id)).all()
-        done, closed = 0, []
-        for connection_id in ids:
-            try:
-                done += self._reencrypt_one(connection_id)
-            except WrongEncryptionKey:
-                closed.append(connection_id)
-        if closed:
-            raise WrongEncryptionKey(
-                f"None of the encryption keys opens the tokens of {', '.join(closed)}; bring back"
-                " the key they were stored with, or connect those workspaces again."
-            )
-        return done
-
-    def _reencrypt_one(self, connection_id: str) -> bool:
-        this_one = connections.c.id == connection_id
-        with writing(self._engine) as connection:
-            sealed = connection.scalar(
-                select(connections.c.tokens).where(this_one).with_for_update()
-            )
-            if sealed is None or self._vault.is_newest(sealed):
-                return False
-            connection.execute(
-                update(connections).where(this_one).values(tokens=self._vault.reencrypt(sealed))
-            )
-            return True
+        return reencrypt_sealed(self._engine, self._vault, TOKENS)
 
     def _add(
         self, user_id: str, workspace_id: str, kind: ConnectionKind, tokens: TokenSet
     ) -> Connection:
-        row = self._row(user_id, workspace_id, kind, tokens)
+        row = new_row(self._vault, user_id, workspace_id, kind, tokens, self._clock())
         with writing(self._engine) as connection:
-            connection.execute(_deletion(user_id, workspace_id))
+            connection.execute(delete(connections).where(is_of(user_id, workspace_id)))
             connection.execute(insert(connections).values(row))
-            chosen = select(*_SHOWN).where(connections.c.id == row["id"])
-            return _connection(connection.execute(chosen).one())
-
-    def _row(
-        self, user_id: str, workspace_id: str, kind: ConnectionKind, tokens: TokenSet
-    ) -> dict[str, Any]:
-        now = self._clock()
-        return {
-            "id": str(uuid7()),
-            "user_id": user_id,
-            "workspace_id": workspace_id,
-            "kind": kind,
-            "portal_id": tokens.portal_id,
-            "tokens": seal_tokens(self._vault, tokens),
-            "expires_at": tokens.expires_at,
-            "scopes": list(tokens.scopes),
-            "state": ConnectionState.ACTIVE,
-            "created_at": now,
-            "updated_at": now,
-        }
+            chosen = select(*SHOWN).where(connections.c.id == row["id"])
+            return connection_of(connection.execute(chosen).one())
 
     def _change(self, connection_id: str, changes: Mapping[str, Any]) -> None:
         with writing(self._engine) as connection:
@@ -249,14 +208,38 @@ class Connections:
             )
 
 
-def _deletion(user_id: str, workspace_id: str) -> Any:
-    return delete(connections).where(
-        connections.c.user_id == user_id, connections.c.workspace_id == workspace_id
-    )
+def is_of(user_id: str, workspace_id: str) -> ColumnElement[bool]:
+    """The condition that a row is the workspace's."""
+    return and_(connections.c.user_id == user_id, connections.c.workspace_id == workspace_id)
 
 
-def _connection(row: Row[Any]) -> Connection:
-    fields = dict(row._mapping)
+def new_row(
+    vault: Vault,
+    user_id: str,
+    workspace_id: str,
+    kind: ConnectionKind,
+    tokens: TokenSet,
+    now: datetime,
+) -> dict[str, Any]:
+    """The row of a connection that begins now."""
+    return {
+        "id": str(uuid7()),
+        "user_id": user_id,
+        "workspace_id": workspace_id,
+        "kind": kind,
+        "portal_id": tokens.portal_id,
+        "tokens": seal_tokens(vault, tokens),
+        "expires_at": tokens.expires_at,
+        "scopes": list(tokens.scopes),
+        "state": ConnectionState.ACTIVE,
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+def connection_of(row: Any) -> Connection:
+    """The connection that a row with the columns of `SHOWN` holds."""
+    fields = {name: row._mapping[name] for name in Connection.__dataclass_fields__}
     fields["kind"] = ConnectionKind(fields["kind"])
     fields["state"] = ConnectionState(fields["state"])
     fields["scopes"] = tuple(fields["scopes"])

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from call_stream.stream import open_writer
+from receiver.access import FrontDoor
 from receiver.app import create_app
 from receiver.recordings import RecordingDesk
 from receiver.server import build_server
@@ -46,11 +47,12 @@ class Desk:
         self.keys = AccessKeys(engine)
         self.key_id, self.key = self._new_key("dana", "harbor-dental")
         vapi = VapiLinks("canary-private-key", vapi_url, tries=1) if vapi_url else None
+        door = FrontDoor(self.keys, public_url="http://127.0.0.1:8000")
         app = create_app(
             ReceiverSettings(),
             stream=open_writer(f"file:{directory}/stream"),
             webhooks=Webhooks(engine),
-            recordings=RecordingDesk(self.keys, self.ledger, vapi, now=lambda: NOW),
+            recordings=RecordingDesk(door, self.ledger, vapi, now=lambda: NOW),
         )
         listening = threading.Event()
         self._server = build_server(app, "127.0.0.1", 0, on_listening=lambda _: listening.set())

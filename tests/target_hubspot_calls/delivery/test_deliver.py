@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from target_hubspot_calls.call import Call
 from target_hubspot_calls.store.connections import Connections
 from target_hubspot_calls.store.database import open_database
 from target_hubspot_calls.store.vault import load_vault
+from target_hubspot_calls.tokens import TokenSet
 from tests.target_hubspot_calls.delivery.conftest import Deliveries
 
 CALL_ID = "01a1f97c-7300-7aa2-9c10-5f3a2b6d8e01"
@@ -232,6 +234,31 @@ def test_a_broken_portal_does_not_hold_up_another_ones_calls(
     counts = runs(a_call(), a_call(user_id="kim", workspace_id="north"))
 
     assert counts == {"created": 1, "reconnect_required": 1}
+
+
+def test_an_operators_wrong_client_secret_ends_nobodys_connection(
+    deliver: Callable[..., Deliveries], portal: Simulator, a_call: Callable[..., Call]
+) -> None:
+    portal.add_app("client-1", "client-secret-1")
+    tokens = portal.issue_tokens(DEFAULT_PORTAL, "client-1")
+    runs = deliver(service_key=None, client_id="client-1", client_secret="mistyped")
+    runs()
+    engine = open_database(runs.settings.store_url)
+    connections = Connections(engine, load_vault(None, runs.settings.key_file, create=False))
+    connections.add_oauth(
+        "dana",
+        "harbor-dental",
+        TokenSet("stale", tokens["refresh_token"], expires_at=datetime(2026, 1, 1, tzinfo=UTC)),
+    )
+
+    first = runs(a_call())
+    found = connections.get("dana", "harbor-dental")
+    mended = deliver(service_key=None, client_id="client-1", client_secret="client-secret-1")
+
+    assert first == {"reconnect_required": 1}
+    assert found is not None
+    assert found.state == "active"
+    assert mended() == {"created": 1}
 
 
 def test_a_refresh_token_of_the_settings_is_enough(

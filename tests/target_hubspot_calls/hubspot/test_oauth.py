@@ -15,7 +15,7 @@ from target_hubspot_calls.errors import (
     SettingsError,
     Unavailable,
 )
-from target_hubspot_calls.hubspot.oauth import OAuthApp
+from target_hubspot_calls.hubspot.oauth import AppRefused, OAuthApp
 from target_hubspot_calls.tokens import TokenSet
 
 REPLY = {
@@ -115,8 +115,8 @@ def test_what_a_reply_leaves_out_is_kept(
     [
         (400, {"error": "invalid_grant", "status": "BAD_REFRESH_TOKEN"}, ReconnectRequired),
         (400, {"error": "invalid_grant"}, ReconnectRequired),
-        (400, {"status": "BAD_CLIENT_SECRET", "message": "canary"}, ReconnectRequired),
-        (401, {"error": "invalid_client"}, ReconnectRequired),
+        (400, {"status": "BAD_CLIENT_SECRET", "message": "canary"}, AppRefused),
+        (401, {"error": "invalid_client"}, AppRefused),
         (429, {"policyName": "TEN_SECONDLY_ROLLING"}, RateLimited),
         (500, {"message": "canary"}, Unavailable),
         (503, None, Unavailable),

@@ -1,0 +1,259 @@
+"""Calls put back in line, on a real SQLite file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, select
+
+from target_hubspot_calls.call import Call, Workspace
+from target_hubspot_calls.errors import Reason, Status
+from target_hubspot_calls.outcome import Outcome
+from target_hubspot_calls.store.database import open_database, reading
+from target_hubspot_calls.store.ledger import Ledger
+from target_hubspot_calls.store.retries import CallRetry, Retried, Retries, RetryFilter
+from target_hubspot_calls.store.schema import calls
+
+HARBOR = Workspace("dana", "harbor-dental")
+LAUREL = Workspace("lee", "laurel-vets")
+NOT_FOUND = Outcome(Status.SKIPPED, Reason.CONTACT_NOT_FOUND, message="No contact in HubSpot.")
+REJECTED = Outcome(Status.ERROR, Reason.REJECTED, message="HubSpot refused: owner is missing.")
+INVALID = Outcome(Status.ERROR, Reason.INVALID_RECORD, message="The call has no time.")
+CREATED = Outcome(
+    Status.SUCCESS, Reason.CREATED, contact_id="101", engagement_id="9001", delivered_digest="d"
+)
+RECONNECT = Outcome(Status.ERROR, Reason.RECONNECT_REQUIRED, retryable=True)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_database(f"sqlite:///{tmp_path / 'store.db'}")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def retries(engine: Engine) -> Retries:
+    return Retries(engine)
+
+
+@pytest.fixture
+def stands(engine: Engine, a_call: Callable[..., Call], noon: datetime) -> Callable[..., None]:
+    """Brings a call to an outcome, an hour before noon."""
+    ledger = Ledger(engine)
+
+    def bring(call_id: str, outcome: Outcome | None, *, at: datetime | None = None, **fields: Any):
+        at = at or noon - timedelta(hours=1)
+        call = a_call(id=call_id, **fields)
+        ledger.accept([call], now=at)
+        if outcome is None:
+            return
+        claims = ledger.claim(call.workspace, holder="run/1", limit=9, for_s=60, now=at)
+        (claim,) = (claim for claim in claims if claim.call.id == call_id)
+        ledger.settle([(claim, outcome)], holder="run/1", kind="note", run_id="run", now=at)
+        ledger.release([other for other in claims if other is not claim], holder="run/1", now=at)
+
+    return bring
+
+
+def due_now(engine: Engine, now: datetime) -> dict[str, int]:
+    """The calls that delivery would claim now, with their tries."""
+    query = select(calls.c.call_id, calls.c.attempt).where(
+        calls.c.state == "due", calls.c.due_at <= now
+    )
+    with reading(engine) as connection:
+        return {row.call_id: row.attempt for row in connection.execute(query)}
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        NOT_FOUND,
+        REJECTED,
+        INVALID,
+        RECONNECT,
+        Outcome(Status.SKIPPED, Reason.NOT_CONNECTED, retryable=True),
+        Outcome(Status.SKIPPED, Reason.AMBIGUOUS_CONTACT),
+    ],
+    ids=lambda outcome: str(outcome.reason),
+)
+def test_an_undone_call_is_due_now_with_its_tries_counted_anew(
+    retries: Retries,
+    engine: Engine,
+    stands: Callable[..., None],
+    noon: datetime,
+    outcome: Outcome,
+) -> None:
+    stands("call-1", outcome)
+    assert due_now(engine, noon) == {}
+
+    counts = retries.put_back(RetryFilter(), now=noon)
+
+    assert counts == Retried(matched=1, queued=1, in_line=0)
+    assert due_now(engine, noon) == {"call-1": 0}
+
+
+def test_a_call_that_waits_for_its_next_try_is_due_at_once(
+    retries: Retries, engine: Engine, stands: Callable[..., None], noon: datetime
+) -> None:
+    in_an_hour = Outcome(
+        Status.ERROR, Reason.UNAVAILABLE, retryable=True, retry_at=noon + timedelta(hours=1)
+    )
+    stands("call-1", in_an_hour)
+
+    counts = retries.put_back(RetryFilter(), now=noon)
+
+    assert counts == Retried(matched=1, queued=1, in_line=0)
+    assert due_now(engine, noon) == {"call-1": 0}
+
+
+@pytest.mark.parametrize("outcome", [CREATED, None], ids=["written", "never tried"])
+def test_a_call_that_is_written_or_was_never_tried_is_left_alone(
+    retries: Retries,
+    engine: Engine,
+    stands: Callable[..., None],
+    noon: datetime,
+    outcome: Outcome | None,
+) -> None:
+    stands("call-1", outcome)
+    before = due_now(engine, noon)
+
+    counts = retries.put_back(RetryFilter(call_id="call-1"), now=noon)
+
+    assert counts == Retried(matched=0, queued=0, in_line=0)
+    assert due_now(engine, noon) == before
+
+
+def test_asking_twice_changes_nothing_more(
+    retries: Retries, engine: Engine, stands: Callable[..., None], noon: datetime
+) -> None:
+    stands("call-1", NOT_FOUND)
+    retries.put_back(RetryFilter(), now=noon)
+
+    later = noon + timedelta(seconds=5)
+    again = retries.put_back(RetryFilter(), now=later)
+
+    assert again == Retried(matched=1, queued=0, in_line=1)
+    with reading(engine) as connection:
+        assert connection.scalar(select(calls.c.due_at)) == noon
+
+
+def test_a_call_that_is_being_delivered_is_left_to_its_holder(
+    retries: Retries, engine: Engine, stands: Callable[..., None], noon: datetime
+) -> None:
+    stands("call-1", NOT_FOUND)
+    retries.put_back(RetryFilter(), now=noon)
+    (claim,) = Ledger(engine).claim(HARBOR, holder="run/2", limit=9, for_s=60, now=noon)
+
+    counts = retries.put_back(RetryFilter(), now=noon + timedelta(seconds=1))
+
+    assert counts == Retried(matched=1, queued=0, in_line=1)
+    assert claim.attempt == 0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (RetryFilter(), {"a", "b", "c", "d"}),
+        (RetryFilter(status="skipped"), {"a", "d"}),
+        (RetryFilter(reason="rejected"), {"b"}),
+        (RetryFilter(status="skipped", reason="rejected"), set()),
+        (RetryFilter(call_id="c"), {"c"}),
+        (RetryFilter(user_id="lee", workspace_id="laurel-vets"), {"d"}),
+        (RetryFilter(phone_number="(415) 555-0199"), {"b"}),
+        (RetryFilter(query="5550123", digits="5550123"), {"a", "c", "d"}),
+        (RetryFilter(query="OWNER is"), {"b"}),
+        (RetryFilter(query="friday"), set()),
+        (RetryFilter(query="%"), set()),
+    ],
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),
+)
+def test_only_what_matches_is_put_back_and_counting_says_the_same_before(
+    retries: Retries,
+    engine: Engine,
+    stands: Callable[..., None],
+    noon: datetime,
+    wanted: RetryFilter,
+    found: set[str],
+) -> None:
+    stands("a", NOT_FOUND)
+    stands("b", REJECTED, customer_number="(415) 555-0199")
+    stands("c", INVALID)
+    stands("d", NOT_FOUND, user_id=LAUREL.user_id, workspace_id=LAUREL.workspace_id)
+    stands("e", CREATED)
+
+    counted = retries.count(wanted, now=noon)
+    untouched = due_now(engine, noon)
+    put_back = retries.put_back(wanted, now=noon)
+
+    assert untouched == {}
+    assert counted == put_back == Retried(len(found), len(found), 0)
+    assert set(due_now(engine, noon)) == found
+
+
+def test_the_time_of_the_outcome_bounds_what_is_put_back(
+    retries: Retries, engine: Engine, stands: Callable[..., None], noon: datetime
+) -> None:
+    for hours in (1, 2, 3):
+        stands(f"call-{hours}", NOT_FOUND, at=noon - timedelta(hours=hours))
+
+    wanted = RetryFilter(since=noon - timedelta(hours=2), until=noon - timedelta(hours=1))
+    retries.put_back(wanted, now=noon)
+
+    assert set(due_now(engine, noon)) == {"call-2"}
+
+
+def test_many_calls_are_put_back_by_a_search_too(
+    retries: Retries, engine: Engine, a_call: Callable[..., Call], noon: datetime
+) -> None:
+    ledger = Ledger(engine)
+    ledger.accept([a_call(id=f"call-{n}") for n in range(1201)], now=noon)
+    claims = ledger.claim(HARBOR, holder="run/1", limit=5000, for_s=60, now=noon)
+    ledger.settle(
+        [(claim, NOT_FOUND) for claim in claims], holder="run/1", kind="note", run_id="", now=noon
+    )
+
+    counts = retries.put_back(RetryFilter(query="call-"), now=noon + timedelta(seconds=1))
+
+    assert counts == Retried(matched=1201, queued=1201, in_line=0)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "came_to"),
+    [
+        (NOT_FOUND, CallRetry.QUEUED),
+        (REJECTED, CallRetry.QUEUED),
+        (CREATED, CallRetry.WRITTEN),
+        (None, CallRetry.IN_LINE),
+    ],
+    ids=["skipped", "error", "success", "never tried"],
+)
+def test_one_call_is_put_back_unless_it_is_written(
+    retries: Retries,
+    engine: Engine,
+    stands: Callable[..., None],
+    noon: datetime,
+    outcome: Outcome | None,
+    came_to: CallRetry,
+) -> None:
+    stands("call-1", outcome)
+
+    first = retries.put_back_call(HARBOR, "call-1", now=noon)
+    second = retries.put_back_call(HARBOR, "call-1", now=noon)
+
+    assert first is came_to
+    assert second is (CallRetry.WRITTEN if came_to is CallRetry.WRITTEN else CallRetry.IN_LINE)
+    assert set(due_now(engine, noon)) == (set() if outcome is CREATED else {"call-1"})
+
+
+def test_another_workspaces_call_is_no_call(
+    retries: Retries, engine: Engine, stands: Callable[..., None], noon: datetime
+) -> None:
+    stands("call-1", NOT_FOUND)
+
+    assert retries.put_back_call(LAUREL, "call-1", now=noon) is CallRetry.UNKNOWN
+    assert due_now(engine, noon) == {}
