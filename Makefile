@@ -5,7 +5,7 @@ BIN := .venv/bin
 MELTANO := .venv-meltano/bin/meltano
 PIP_FLAGS := --quiet --disable-pip-version-check --no-input
 
-.PHONY: help setup demo test check format constraints meltano-demo bench campaign clean
+.PHONY: help setup demo test check format constraints meltano-demo bench campaign mutants clean
 
 help: ## what there is to call
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -23,8 +23,8 @@ setup: .venv/ready ## the environment, from pinned versions and hashes
 demo: setup ## the main job on this machine, against the simulator
 	@$(BIN)/hubspot-calls demo --once
 
-test: setup ## all tests
-	$(BIN)/python -m pytest
+test: setup ## all tests, three at a time: most of them wait for something
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 check: setup ## format, lint, types, rooms
 	$(BIN)/ruff format --check .
@@ -57,9 +57,17 @@ bench: setup ## what we claim about speed, measured
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/delivery.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/live_sync.py
+	$(BIN)/python benchmarks/webhooks.py
+	$(BIN)/python benchmarks/slow_clients.py
+	$(BIN)/python benchmarks/history.py
+	$(BIN)/python benchmarks/tap.py
 
 campaign: setup ## seeded faults, kills and lost answers; every call must end with one note
 	$(BIN)/python -m tests.campaign.run --runs 50
+
+mutants: setup ## mistakes put into a copy of the code; the tests must notice each
+	$(BIN)/python -m tests.mutants.run
 
 clean: ## removes environments and what demos left
 	rm -rf .venv .venv-meltano .meltano hubspot-calls-demo

@@ -33,6 +33,7 @@ COMMANDS = {
         "demo",
         "history",
         "keys",
+        "retry",
         "serve",
         "simulator",
         "sync",

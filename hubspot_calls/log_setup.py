@@ -10,6 +10,8 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+import msgspec
+
 from hubspot_calls.settings import Settings
 
 # httpx logs each address at INFO; ours say the same in the words of the trade.
@@ -30,11 +32,17 @@ class StderrHandler(logging.Handler):
 class PlainLine(logging.Formatter):
     """One line a record: time, level where it is not INFO, room, message."""
 
+    _second = -1
+    _time = ""
+
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line, followed by its traceback if it has one."""
-        time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
+        second = int(record.created)
+        if second != self._second:  # a busy receiver writes thousands of lines in each
+            self._time = datetime.fromtimestamp(second).astimezone().strftime("%H:%M:%S")
+            self._second = second
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
-        text = f"{time} {record.name}: {level}{record.getMessage()}"
+        text = f"{self._time} {record.name}: {level}{record.getMessage()}"
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 
@@ -52,7 +60,10 @@ class JsonLine(logging.Formatter):
         }
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False)
+        try:
+            return msgspec.json.encode(entry).decode()
+        except (TypeError, ValueError):  # a value of a foreign type, or text that is no UTF-8
+            return json.dumps(entry, default=str)
 
 
 def set_up_logging(settings: Settings) -> None:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from target_hubspot_calls.store.keys import AccessKeys
     from target_hubspot_calls.store.ledger import Ledger
     from target_hubspot_calls.store.outbox import Outbox
+    from target_hubspot_calls.store.retries import Retries
+    from target_hubspot_calls.store.vault import Vault
+    from target_hubspot_calls.store.webhook_counts import WebhookCounts
     from target_hubspot_calls.store.webhooks import Webhooks
     from target_hubspot_calls.sync_log.log import SyncLog
 
@@ -38,7 +41,14 @@ class Store:
         """Who may report calls, and for whom."""
         from target_hubspot_calls.store.webhooks import Webhooks
 
-        return Webhooks(self.engine)
+        return Webhooks(self.engine, open_vault=self.open_vault)
+
+    @property
+    def webhook_counts(self) -> WebhookCounts:
+        """What each webhook took, ignored and refused."""
+        from target_hubspot_calls.store.webhook_counts import WebhookCounts
+
+        return WebhookCounts(self.engine)
 
     @property
     def keys(self) -> AccessKeys:
@@ -62,24 +72,39 @@ class Store:
         return Ledger(self.engine)
 
     @property
+    def retries(self) -> Retries:
+        """Calls put back in line."""
+        from target_hubspot_calls.store.retries import Retries
+
+        return Retries(self.engine)
+
+    @property
     def has_connections(self) -> bool:
         """Whether any portal is connected; unlike `connections` it needs, and makes, no key."""
-        from target_hubspot_calls.store.connections import holds_tokens
+        from target_hubspot_calls.store.sealed import TOKENS, holds_sealed
 
-        return holds_tokens(self.engine)
+        return holds_sealed(self.engine, TOKENS)
 
     @property
     def connections(self) -> Connections:
         """Connected portals. Raises SettingsError or WrongEncryptionKey."""
-        from target_hubspot_calls.store.connections import Connections, holds_tokens
+        from target_hubspot_calls.store.connections import Connections
+
+        return Connections(self.engine, self.open_vault(create=True))
+
+    def open_vault(self, *, create: bool) -> Vault:
+        """The encryption keys; with `create` a first one is made, but only where nothing is sealed.
+
+        Raises SettingsError, WrongEncryptionKey, StoreUnavailable.
+        """
+        from target_hubspot_calls.store.sealed import holds_sealed
         from target_hubspot_calls.store.vault import load_vault
 
-        vault = load_vault(
+        return load_vault(
             self.settings.encryption_key_list,
             self.settings.key_file,
-            create=not holds_tokens(self.engine),
+            create=create and not holds_sealed(self.engine),
         )
-        return Connections(self.engine, vault)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ anything, and no other module of this package reads the environment.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ from pydantic_settings import (
 )
 
 from hubspot_calls.env_file import read_env_file
-from target_hubspot_calls.addresses import to_base_address, to_safe_address
+from target_hubspot_calls.addresses import to_base_address, to_origin, to_safe_address
 from target_hubspot_calls.errors import SettingsError
 
 PREFIX = "HUBSPOT_CALLS_"
@@ -103,9 +104,28 @@ def _to_absolute(path: Path) -> Path:
     return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - resolve() would follow links
 
 
+def _check_networks(written: tuple[str, ...]) -> tuple[str, ...]:
+    for one in written:
+        try:
+            ipaddress.ip_network(one, strict=False)
+        except ValueError:
+            raise ValueError("must be a comma list of addresses or networks") from None
+    return written
+
+
+def _to_long_secret(secret: SecretStr) -> SecretStr:
+    # Shorter ones can be guessed from one token (RFC 7518, 3.2).
+    if len(secret.get_secret_value().encode()) < 32:
+        raise ValueError("must have 32 bytes or more")
+    return secret
+
+
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_to_list)]
 BaseAddress = Annotated[str, AfterValidator(to_base_address)]
 SafeAddress = Annotated[str, AfterValidator(to_safe_address)]
+OriginList = Annotated[
+    tuple[Annotated[str, AfterValidator(to_origin)], ...], NoDecode, BeforeValidator(_to_list)
+]
 AbsolutePath = Annotated[Path, AfterValidator(_to_absolute)]
 
 
@@ -137,6 +157,26 @@ class Settings(BaseSettings):
     ) = Field(None, validation_alias="HUBSPOT_CALLS_ENCRYPTION_KEYS")
     public_url: BaseAddress = Field(
         "http://127.0.0.1:8000", validation_alias="HUBSPOT_CALLS_PUBLIC_URL"
+    )
+
+    page_url: BaseAddress | None = Field(None, validation_alias="HUBSPOT_CALLS_PAGE_URL")
+
+    session_idle_hours: float = Field(
+        12.0, gt=0, le=720, validation_alias="HUBSPOT_CALLS_SESSION_IDLE_HOURS"
+    )
+    session_days: float = Field(7.0, gt=0, le=90, validation_alias="HUBSPOT_CALLS_SESSION_DAYS")
+    trusted_proxies: Annotated[CommaList, AfterValidator(_check_networks)] | None = Field(
+        None, validation_alias="HUBSPOT_CALLS_TRUSTED_PROXIES"
+    )
+    jwt_jwks_url: SafeAddress | None = Field(None, validation_alias="HUBSPOT_CALLS_JWT_JWKS_URL")
+    jwt_secret: Annotated[SecretStr, AfterValidator(_to_long_secret)] | None = Field(
+        None, validation_alias="HUBSPOT_CALLS_JWT_SECRET"
+    )
+    jwt_issuer: str | None = Field(None, validation_alias="HUBSPOT_CALLS_JWT_ISSUER")
+    jwt_audience: str | None = Field(None, validation_alias="HUBSPOT_CALLS_JWT_AUDIENCE")
+    jwt_user_claim: str = Field("sub", validation_alias="HUBSPOT_CALLS_JWT_USER_CLAIM")
+    jwt_workspace_claim: str = Field(
+        "workspace_id", validation_alias="HUBSPOT_CALLS_JWT_WORKSPACE_CLAIM"
     )
 
     client_id: str | None = Field(None, validation_alias="HUBSPOT_CLIENT_ID")
@@ -180,6 +220,9 @@ class Settings(BaseSettings):
     stream_retention_days: float | None = Field(
         None, gt=0, validation_alias="HUBSPOT_CALLS_STREAM_RETENTION_DAYS"
     )
+    keep_raw_reports_days: float | None = Field(
+        None, gt=0, le=3650, validation_alias="HUBSPOT_CALLS_KEEP_RAW_REPORTS_DAYS"
+    )
     include_transcript: bool | None = Field(
         None, validation_alias="HUBSPOT_CALLS_INCLUDE_TRANSCRIPT"
     )
@@ -191,6 +234,19 @@ class Settings(BaseSettings):
     )
     batch_wait_s: float | None = Field(
         None, ge=0, le=60, validation_alias="HUBSPOT_CALLS_BATCH_WAIT_S"
+    )
+
+    allowed_origins: OriginList | None = Field(
+        None, validation_alias="HUBSPOT_CALLS_ALLOWED_ORIGINS"
+    )
+    metrics_token: Annotated[SecretStr, Field(min_length=16)] | None = Field(
+        None, validation_alias="HUBSPOT_CALLS_METRICS_TOKEN"
+    )
+    max_connections: int = Field(
+        1024, ge=16, le=100_000, validation_alias="HUBSPOT_CALLS_MAX_CONNECTIONS"
+    )
+    max_connections_per_address: int | None = Field(
+        None, ge=1, validation_alias="HUBSPOT_CALLS_MAX_CONNECTIONS_PER_ADDRESS"
     )
 
     log_format: Literal["plain", "json"] = Field(
@@ -216,6 +272,11 @@ class Settings(BaseSettings):
     def key_file(self) -> Path:
         """Where the encryption key lives that is made at first use."""
         return self.data_dir / "secret.key"
+
+    @property
+    def raw_reports_dir(self) -> Path:
+        """Where raw reports are kept for support, where they are."""
+        return self.data_dir / "raw_reports"
 
     def tap_config(self, *, follow: bool) -> dict[str, Any]:
         """The Singer config of tap-vapi; with `follow` it goes on reading as calls arrive."""
@@ -272,6 +333,11 @@ def settings_from(variables: Mapping[str, str], faults: Sequence[str] = ()) -> S
     }
     if ("HUBSPOT_CLIENT_ID" in given) != ("HUBSPOT_CLIENT_SECRET" in given):
         faults.append("HUBSPOT_CLIENT_ID and HUBSPOT_CLIENT_SECRET must be set both, or neither")
+    if "HUBSPOT_CALLS_JWT_JWKS_URL" in given and "HUBSPOT_CALLS_JWT_SECRET" in given:
+        faults.append("set HUBSPOT_CALLS_JWT_JWKS_URL or HUBSPOT_CALLS_JWT_SECRET, not both")
+    per_address = "HUBSPOT_CALLS_MAX_CONNECTIONS_PER_ADDRESS"
+    if per_address in given and "HUBSPOT_CALLS_TRUSTED_PROXIES" in given:
+        faults.append(f"{per_address} would count the proxy's connections; leave it to the proxy")
     try:
         settings = Settings(**given)
     except ValidationError as err:

@@ -6,35 +6,34 @@ Wires what it is given; opens nothing itself, and closes the stream when the ser
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from functools import partial
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from call_stream.stream import CallStreamWriter
-from receiver.answers import error_content
-from receiver.health import health_routes
+from receiver.failures import failure_handlers
+from receiver.health import StreamWatch, health_routes, space_left
 from receiver.lookups import WebhookDirectory, WebhookLookup
 from receiver.recordings import RecordingDesk, recording_routes
+from receiver.request_log import OnAnswered, RequestLog
+from receiver.security_headers import SecurityHeaders
 from receiver.settings import ReceiverSettings
-from receiver.webhooks import PATH_PREFIX, WebhookRoute
-
-_CODES = {
-    404: ("not_found", "There is nothing at this address."),
-    405: ("method_not_allowed", "This address does not take that method."),
-}
+from receiver.webhooks import PATH_PREFIX, WebhookDesk, WebhookRoute
 
 
 class Receiver:
     """Sends webhooks to their own route and everything else to Starlette."""
 
-    def __init__(self, webhooks: ASGIApp, others: ASGIApp) -> None:
+    def __init__(self, webhooks: ASGIApp, others: ASGIApp, routes: Sequence[BaseRoute]) -> None:
         self._webhooks = webhooks
         self._others = others
+        self.routes = tuple(routes)
+        """The routes beside that of the webhooks."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, or runs the lifespan."""
@@ -50,40 +49,56 @@ def create_app(
     stream: CallStreamWriter,
     webhooks: WebhookDirectory,
     recordings: RecordingDesk | None = None,
+    routes: Sequence[BaseRoute] = (),
+    beside: Sequence[AbstractAsyncContextManager[object]] = (),
+    on_answered: OnAnswered | None = None,
+    webhook_desk: WebhookDesk | None = None,
 ) -> Receiver:
-    """The receiver's application, without links to recordings if there is no desk for them.
+    """The receiver's application: webhooks, health, links to recordings, `routes`.
 
-    It owns `stream` and `recordings` from now on: shutting down closes them.
+    It owns `stream` and `recordings` from now on: shutting down closes them. What is `beside` runs
+    for as long as the application does; `on_answered` hears of each request but the webhooks'.
     """
     lookup = WebhookLookup(
         webhooks, keep_s=settings.webhook_cache_s, most=settings.webhook_cache_size
     )
+    watch = StreamWatch(stream)
+    desk = webhook_desk or WebhookDesk()
+    desk = replace(desk, on_event=(watch.on_event, *desk.on_event))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        yield
+        async with AsyncExitStack() as running:
+            for part in beside:
+                await running.enter_async_context(part)
+            yield
         await asyncio.to_thread(stream.close)
         if recordings is not None:
             await recordings.aclose()
 
     others = Starlette(
         routes=[
-            *health_routes(stream, lookup),
+            *health_routes(watch, lookup, _disk_check(settings)),
             *(recording_routes(recordings) if recordings is not None else ()),
+            *routes,
         ],
         lifespan=lifespan,
-        exception_handlers={HTTPException: _http_error, Exception: _internal_error},
+        exception_handlers=failure_handlers(),
     )
     others.router.redirect_slashes = False
-    return Receiver(WebhookRoute(settings, stream=stream, lookup=lookup), others)
+    guarded = SecurityHeaders(
+        RequestLog(others, others.routes, on_answered=on_answered),
+        https=settings.https,
+        allowed_origins=settings.allowed_origins,
+    )
+    return Receiver(
+        WebhookRoute(settings, stream=stream, lookup=lookup, desk=desk),
+        guarded,
+        others.routes,
+    )
 
 
-async def _http_error(request: Request, err: Exception) -> Response:
-    assert isinstance(err, HTTPException)  # noqa: S101  registered for nothing else
-    code, sentence = _CODES.get(err.status_code, ("http_error", err.detail))
-    return JSONResponse(error_content(code, sentence), err.status_code, headers=err.headers)
-
-
-async def _internal_error(request: Request, err: Exception) -> Response:
-    sentence = "The receiver failed; the log says where."
-    return JSONResponse(error_content("internal_error", sentence), 500)
+def _disk_check(settings: ReceiverSettings) -> Callable[[], str] | None:
+    if settings.data_dir is None:
+        return None
+    return partial(space_left, settings.data_dir, settings.low_disk_bytes)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from singer_sdk import BatchSink, Target
 
-from target_hubspot_calls.call import Call, parse_call
+from target_hubspot_calls.call import Call, parse_call, parse_workspace
 from target_hubspot_calls.errors import InvalidCallRecord
 from target_hubspot_calls.store.ledger_rows import RefusedRecord
 
@@ -63,7 +63,8 @@ class CallsSink(BatchSink):
             try:
                 calls.append(parse_call(record, default))
             except InvalidCallRecord as err:
-                refused.append(RefusedRecord(_fingerprint(record), default, str(err)))
+                workspace = parse_workspace(record, default)
+                refused.append(RefusedRecord(_fingerprint(record), workspace, str(err)))
         if calls or refused:
             self._calls_target.run.accept(calls, refused)
 

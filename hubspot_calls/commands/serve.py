@@ -8,22 +8,23 @@ from __future__ import annotations
 import functools
 import logging
 import signal
+from collections.abc import Callable
 
 import click
 
-from call_stream.stream import open_writer
+from call_stream.stream import Backlog, open_reader, open_writer
 from hubspot_calls.commands.options import with_settings
+from hubspot_calls.commands.webhook_views import warnings_of
 from hubspot_calls.commands.webhooks import WEBHOOK_PATH
+from hubspot_calls.front import behind_proxies
 from hubspot_calls.live_sync import LiveSync
 from hubspot_calls.output import say
+from hubspot_calls.receiver_app import build_receiver
 from hubspot_calls.rooms import Store, open_store
-from hubspot_calls.settings import Settings
+from hubspot_calls.settings import READER_NAME, Settings
 from hubspot_calls.signals import on_signals
-from receiver.app import create_app
-from receiver.recordings import RecordingDesk
+from receiver.connections import ConnectionBounds
 from receiver.server import CannotListen, build_server
-from receiver.settings import ReceiverSettings
-from target_hubspot_calls.recordings.vapi_links import VapiLinks
 
 logger = logging.getLogger("hubspot-calls")
 
@@ -51,17 +52,18 @@ def serve(settings: Settings, /, host: str, port: int, no_sync: bool) -> int:
     with open_store(settings) as store:
         stream = open_writer(settings.stream_url, retention_days=settings.stream_retention_days)
         try:
-            app = create_app(
-                ReceiverSettings(),
-                stream=stream,
-                webhooks=store.webhooks,
-                recordings=_recording_desk(settings, store),
-            )
             server = build_server(
-                app,
+                behind_proxies(
+                    build_receiver(settings, store, stream, load_backlog=_backlog_of(settings)),
+                    settings,
+                ),
                 host,
                 port,
                 on_listening=functools.partial(_announce, settings, store, live=not no_sync),
+                bounds=ConnectionBounds(
+                    max_connections=settings.max_connections,
+                    max_per_address=settings.max_connections_per_address,
+                ),
             )
 
             def end() -> None:
@@ -84,13 +86,9 @@ def serve(settings: Settings, /, host: str, port: int, no_sync: bool) -> int:
     return 128 + signal.SIGINT if signal.SIGINT in seen else 0
 
 
-def _recording_desk(settings: Settings, store: Store) -> RecordingDesk:
-    """What links to recordings need. A person waits there, so VAPI is asked briefly."""
-    key = settings.vapi_api_key
-    vapi = None
-    if key is not None:
-        vapi = VapiLinks(key.get_secret_value(), settings.vapi_api_url, tries=2, try_s=8.0)
-    return RecordingDesk(keys=store.keys, ledger=store.ledger, vapi=vapi)
+def _backlog_of(settings: Settings) -> Callable[[], Backlog]:
+    """Tells how far the sync of this data directory has read the call stream."""
+    return functools.partial(open_reader(settings.stream_url).load_backlog, READER_NAME)
 
 
 def _announce(settings: Settings, store: Store, url: str, *, live: bool) -> None:
@@ -100,9 +98,13 @@ def _announce(settings: Settings, store: Store, url: str, *, live: bool) -> None
         f"Data       {settings.data_dir}",
         f"Live sync  {'on' if live else 'off; calls are stored and wait for hubspot-calls sync'}",
     ]
-    if not any(webhook.disabled_at is None for webhook in store.webhooks.list()):
+    in_use = [webhook for webhook in store.webhooks.list() if webhook.disabled_at is None]
+    for webhook in in_use:
+        for warning in warnings_of(webhook):
+            logger.warning("%s", warning)
+    if not in_use:
         lines.append("Next       make a webhook: hubspot-calls webhooks create")
-    if settings.service_key is None and not store.connections.list():
+    if settings.service_key is None and not store.has_connections:
         lines.append(
             "Next       connect HubSpot:"
             " hubspot-calls connections add --service-key-stdin < key.txt"

@@ -60,7 +60,7 @@ class Run:
         self._connections = Connections(self._engine, vault)
         self._ledger = Ledger(self._engine)
         self._outbox = Outbox(self._engine)
-        # A shorter wait than people get: the end of a run waits for it, and rows wait in the outbox.
+        # Shorter than people wait: the end of a run waits for it, and rows may wait in the outbox.
         self._sync_log = SyncLog(settings.sync_log_path, wait_s=1.0)
         self._presence = Presence(settings.data_dir, self.run_id)
         self._presence.enter()

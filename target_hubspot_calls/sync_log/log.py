@@ -5,38 +5,57 @@ Opens the file late and closes it early; must not know the store, HubSpot or Sin
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import duckdb
 
+from target_hubspot_calls.sync_log.filters import HistoryFilter
 from target_hubspot_calls.sync_log.opening import (
     SyncLogBusy,
     SyncLogError,
     SyncLogFile,
     SyncLogUnavailable,
 )
-from target_hubspot_calls.sync_log.queries import load_queries
-from target_hubspot_calls.sync_log.rows import from_values, to_naive_utc, to_values
+from target_hubspot_calls.sync_log.reading import (
+    QUERIES,
+    DayCount,
+    HistoryPage,
+    NumbersPage,
+    OutcomeCount,
+    UnknownRow,
+    has_table,
+    read_call_status,
+    read_days,
+    read_outcome_counts,
+    read_page,
+    read_row,
+    read_rows_behind,
+    read_story,
+    read_unmatched,
+)
+from target_hubspot_calls.sync_log.rows import to_values
 
 __all__ = [
+    "DayCount",
+    "HistoryFilter",
     "HistoryPage",
+    "NumbersPage",
     "OutboxLike",
+    "OutcomeCount",
     "SyncLog",
     "SyncLogBusy",
     "SyncLogError",
     "SyncLogUnavailable",
+    "UnknownRow",
     "drain",
 ]
 
-_QUERIES = load_queries()
-_SETUP = tuple(sql for name, sql in _QUERIES.items() if name.startswith("create_"))
-_WRITTEN_NUMBER = re.compile(r"[\d\s()+./-]*\d[\d\s()+./-]*")
+_SETUP = tuple(sql for name, sql in QUERIES.items() if name.startswith("create_"))
 
 
 class OutboxLike(Protocol):
@@ -47,14 +66,6 @@ class OutboxLike(Protocol):
 
     def delete(self, ids: Sequence[str]) -> None:
         """Forgets rows; ids that are not there do not matter."""
-
-
-@dataclass(frozen=True)
-class HistoryPage:
-    """Some rows, newest first, and how many there are in all; times are aware UTC."""
-
-    rows: list[dict[str, Any]]
-    total: int
 
 
 class SyncLog:
@@ -83,7 +94,7 @@ class SyncLog:
         values = {str(row["id"]): to_values(row) for row in rows}
         bounds = {"ids": list(values), "first_id": min(values), "last_id": max(values)}
         with self._file.writing(_SETUP) as connection:
-            there = connection.execute(_QUERIES["ids_already_there"], bounds).fetchall()
+            there = connection.execute(QUERIES["ids_already_there"], bounds).fetchall()
             for (row_id,) in there:
                 del values[row_id]
             if values:
@@ -104,22 +115,84 @@ class SyncLog:
         limit: int = 50,
         offset: int = 0,
     ) -> HistoryPage:
-        """One page of all attempts; `since` is included, `until` is not.
+        """One page of all attempts, as `page` gives it. Raises SyncLogBusy, SyncLogUnavailable."""
+        wanted = HistoryFilter(user_id, workspace_id, status, reason, call_id, since, until, query)
+        return self.page(wanted, limit=limit, offset=offset)
 
-        `query` is looked for in call id, phone number, error message and contact id. Raises
-        SyncLogBusy, SyncLogUnavailable.
+    def page(
+        self, wanted: HistoryFilter, *, as_of: str | None = None, limit: int = 50, offset: int = 0
+    ) -> HistoryPage:
+        """Rows the filter finds, newest first; `as_of` of the first page keeps the others in step.
+
+        Raises UnknownRow, SyncLogBusy, SyncLogUnavailable.
         """
-        filters = _filters(
-            user_id, workspace_id, status, reason, call_id, since=since, until=until, query=query
-        )
-        with self._file.reading() as connection:
-            if connection is None or not _has_table(connection):
+        with self._reading() as connection:
+            if connection is None:
                 return HistoryPage([], 0)
-            rows = _page(connection, "history_rows", filters, limit=limit, offset=offset)
-            ((total,),) = connection.execute(
-                _statement("count_history", "matching"), filters
-            ).fetchall()
-            return HistoryPage(rows, total)
+            return read_page(connection, wanted, as_of, limit=limit, offset=offset)
+
+    def rows_behind(
+        self,
+        wanted: HistoryFilter,
+        *,
+        as_of: str | None = None,
+        last: Mapping[str, Any] | None = None,
+        limit: int = 10_000,
+    ) -> HistoryPage:
+        """The next piece of an export, after its `last` row; `total` is only that of the piece.
+
+        Raises UnknownRow, SyncLogBusy, SyncLogUnavailable.
+        """
+        with self._reading() as connection:
+            if connection is None:
+                return HistoryPage([], 0)
+            return read_rows_behind(connection, wanted, as_of, last, limit)
+
+    def row(self, user_id: str, workspace_id: str, row_id: str) -> dict[str, Any] | None:
+        """The workspace's row of this id. Raises SyncLogBusy, SyncLogUnavailable."""
+        with self._reading() as connection:
+            if connection is None:
+                return None
+            return read_row(connection, user_id, workspace_id, row_id)
+
+    def story(
+        self, user_id: str, workspace_id: str, call_id: str, *, limit: int = 1000
+    ) -> list[dict[str, Any]]:
+        """All rows of one call, oldest first. Raises SyncLogBusy, SyncLogUnavailable."""
+        with self._reading() as connection:
+            if connection is None:
+                return []
+            return read_story(connection, user_id, workspace_id, call_id, limit)
+
+    def outcome_counts(self, wanted: HistoryFilter) -> list[OutcomeCount]:
+        """How many rows the filter finds of each outcome, most frequent first.
+
+        Raises SyncLogBusy, SyncLogUnavailable.
+        """
+        with self._reading() as connection:
+            return [] if connection is None else read_outcome_counts(connection, wanted)
+
+    def days(self, wanted: HistoryFilter, *, utc_offset_min: int = 0) -> list[DayCount]:
+        """Calls by day and by their latest status, in days that begin so many minutes before UTC's.
+
+        Raises SyncLogBusy, SyncLogUnavailable.
+        """
+        with self._reading() as connection:
+            if connection is None:
+                return []
+            return read_days(connection, wanted, utc_offset_min=utc_offset_min)
+
+    def unmatched_numbers(
+        self, wanted: HistoryFilter, *, limit: int = 50, offset: int = 0
+    ) -> NumbersPage:
+        """Numbers that called and are no contact's as things stand, most calls first.
+
+        Raises SyncLogBusy, SyncLogUnavailable.
+        """
+        with self._reading() as connection:
+            if connection is None:
+                return NumbersPage([], 0)
+            return read_unmatched(connection, wanted, limit=limit, offset=offset)
 
     def call_status(
         self,
@@ -133,11 +206,16 @@ class SyncLog:
         offset: int = 0,
     ) -> list[dict[str, Any]]:
         """The latest row of each call, newest first. Raises SyncLogBusy, SyncLogUnavailable."""
-        filters = _filters(user_id, workspace_id, status, reason, call_id)
-        with self._file.reading() as connection:
-            if connection is None or not _has_table(connection):
+        wanted = HistoryFilter(user_id, workspace_id, status, reason, call_id)
+        with self._reading() as connection:
+            if connection is None:
                 return []
-            return _page(connection, "call_status_rows", filters, limit=limit, offset=offset)
+            return read_call_status(connection, wanted, limit=limit, offset=offset)
+
+    @contextmanager
+    def _reading(self) -> Iterator[duckdb.DuckDBPyConnection | None]:
+        with self._file.reading() as connection:
+            yield connection if connection is not None and has_table(connection) else None
 
 
 def drain(outbox: OutboxLike, log: SyncLog, limit: int = 1000) -> int:
@@ -154,54 +232,3 @@ def drain(outbox: OutboxLike, log: SyncLog, limit: int = 1000) -> int:
         if len(rows) < limit:
             break
     return drained
-
-
-def _filters(
-    user_id: str | None,
-    workspace_id: str | None,
-    status: str | None,
-    reason: str | None,
-    call_id: str | None,
-    *,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    query: str | None = None,
-) -> dict[str, Any]:
-    query = (query or "").strip() or None
-    is_number = query is not None and _WRITTEN_NUMBER.fullmatch(query)
-    return {
-        "user_id": user_id,
-        "workspace_id": workspace_id,
-        "status": status,
-        "reason": reason,
-        "call_id": call_id,
-        "since": to_naive_utc(since, "since"),
-        "until": to_naive_utc(until, "until"),
-        "query": query,
-        "digits": re.sub(r"\D", "", query) if query and is_number else None,
-    }
-
-
-def _page(
-    connection: duckdb.DuckDBPyConnection,
-    select: str,
-    filters: Mapping[str, Any],
-    *,
-    limit: int,
-    offset: int,
-) -> list[dict[str, Any]]:
-    found = connection.execute(
-        _statement(select, "matching", "newest_first"),
-        {**filters, "limit": limit, "offset": offset},
-    )
-    columns = tuple(column[0] for column in found.description or ())
-    return [from_values(values, columns) for values in found.fetchall()]
-
-
-def _statement(*names: str) -> str:
-    return "\n".join(_QUERIES[name] for name in names)
-
-
-def _has_table(connection: duckdb.DuckDBPyConnection) -> bool:
-    # A file somebody else made, or restored in part.
-    return bool(connection.execute(_QUERIES["table_is_there"]).fetchall())

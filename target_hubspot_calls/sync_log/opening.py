@@ -19,6 +19,7 @@ from pathlib import Path
 import duckdb
 
 from target_hubspot_calls.errors import CallSyncError
+from target_hubspot_calls.sync_log.turns import turns_of
 
 # DuckDB takes 80 % of the memory and every core unless told otherwise. The storage version lets
 # DuckDB 1.5 read the file; extensions are never fetched over the network.
@@ -33,6 +34,8 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 # that looked for the same row before writing it would both write it. Also guards the umask.
 _ONE_WRITER = threading.Lock()
 _LOCKED = re.compile(r"Could not set lock|Conflicting lock|different configuration")
+# Its own, as whoever seeds the common one wants nobody else to use it up.
+_DICE = random.Random()
 _HOLDER = re.compile(r"\(PID (\d+)\)")
 
 
@@ -63,6 +66,7 @@ class SyncLogFile:
         self._wait_s = wait_s
         self._clock = clock
         self._sleep = sleep
+        self._turns = turns_of(path)
 
     @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection | None]:
@@ -74,8 +78,11 @@ class SyncLogFile:
             if not self.path.exists():
                 yield None
                 return
-            with self._connect(read_only=True) as connection:
-                yield connection
+            with self._turns.turn(self._wait_s) as entered:
+                if not entered:
+                    raise self._busy(None)
+                with self._connect(read_only=True) as connection:
+                    yield connection
 
     @contextmanager
     def writing(self, setup: Sequence[str]) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -111,7 +118,7 @@ class SyncLogFile:
                     raise
                 if self._clock() >= give_up_at:
                     raise self._busy(err) from err
-            self._sleep(random.uniform(0.002, 0.05))
+            self._sleep(_DICE.uniform(0.002, 0.05))
 
     def _busy(self, err: duckdb.Error | None) -> SyncLogBusy:
         holder = _HOLDER.search(str(err))

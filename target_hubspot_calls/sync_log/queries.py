@@ -10,7 +10,13 @@ from importlib.resources import files
 
 
 def load_queries() -> dict[str, str]:
-    """Each statement of `queries.sql` under the name above it, without its line of why."""
+    """Each statement of `queries.sql` under the name above it, without its line of why.
+
+    Where a statement says `@name`, it has the one of that name, which stands above it.
+    """
     text = files(__package__).joinpath("queries.sql").read_text("utf-8")
     parts = re.split(r"^-- name: (\w+)\n-- .*\n", text, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
+    queries: dict[str, str] = {}
+    for name, statement in zip(parts[1::2], parts[2::2], strict=True):
+        queries[name] = re.sub(r"@(\w+)", lambda used: queries[used[1]], statement).strip()
+    return queries

@@ -216,3 +216,36 @@ def test_the_live_sync_of_serve_does_the_same_work(machine: Machine) -> None:
 
     assert live.returncode in (0, 128 + signal.SIGTERM), errors
     assert all(len(contacts) == 1 for contacts in machine.notes_by_call().values())
+
+
+@pytest.mark.timeout(240)
+def test_a_report_that_names_no_call_is_in_the_history_of_its_workspace_once(
+    machine: Machine,
+) -> None:
+    created = machine.run("webhooks", "create", "--user", "kim", "--workspace", "north", "--json")
+    webhook = json.loads(created)
+    path = re.sub(r"^https?://[^/]+", "", webhook["url"])
+    report = {"type": "end-of-call-report", "call": {}, "transcript": "AI: CANARY"}
+
+    with machine.receiver() as (_, address):
+        answer = httpx.post(
+            f"{address}{path}",
+            json={"message": report},
+            headers={"X-Vapi-Secret": webhook["secret"]},
+            trust_env=False,
+        )
+        machine.run("sync")
+    (machine.folder / "data" / "sync_state.json").unlink()
+    machine.run("sync")
+    told = machine.run("history", "--json")
+
+    (row,) = json.loads(told)["logs"]
+    assert answer.status_code == 200
+    assert (row["status"], row["reason"], row["retryable"]) == ("error", "invalid_record", False)
+    assert (row["user_id"], row["workspace_id"]) == ("kim", "north")
+    assert (
+        f"no call id of at most 200 characters (webhook {webhook['webhook_id']}, received"
+        in row["error_message"]
+    )
+    assert "CANARY" not in told
+    assert machine.portal.notes() == []

@@ -14,6 +14,7 @@ import pytest
 
 from call_stream.stream import CallStreamWriter, StreamEntry, open_reader, open_writer
 from receiver.app import create_app
+from receiver.connections import ConnectionBounds
 from receiver.lookups import WebhookDirectory
 from receiver.server import ReceiverServer, build_server
 from receiver.settings import ReceiverSettings
@@ -107,6 +108,7 @@ def start_receiver(
     *,
     stream: CallStreamWriter | None = None,
     webhooks: Callable[[Webhooks], WebhookDirectory] = lambda store: store,
+    bounds: ConnectionBounds | None = None,
 ) -> RunningReceiver:
     """A receiver listening on a free port, with store and stream in `directory`."""
     store = Webhooks(open_database(f"sqlite:///{directory}/store.db"))
@@ -117,7 +119,9 @@ def start_receiver(
         webhooks=webhooks(store),
     )
     listening = threading.Event()
-    server = build_server(app, "127.0.0.1", 0, on_listening=lambda url: listening.set())
+    server = build_server(
+        app, "127.0.0.1", 0, on_listening=lambda url: listening.set(), bounds=bounds
+    )
     thread = threading.Thread(target=server.run)
     thread.start()
     assert listening.wait(10)

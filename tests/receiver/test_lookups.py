@@ -1,6 +1,6 @@
 import asyncio
 
-from receiver.lookups import WebhookLookup
+from receiver.lookups import MOST_STRANGERS_PER_S, TooManyStrangers, WebhookLookup
 
 
 class Directory:
@@ -84,3 +84,26 @@ def test_one_who_goes_away_does_not_take_the_answer_from_the_others():
         return await stays
 
     assert asyncio.run(find_all()) is not None
+
+
+def test_made_up_ids_cannot_keep_the_database_busy():
+    directory, now = Directory(), [0.0]
+    lookup = WebhookLookup(directory, keep_s=0, most=10, clock=lambda: now[0])
+
+    async def find_all():
+        await lookup.find_for_sender("known")
+        refused = 0
+        for number in range(10 * MOST_STRANGERS_PER_S):
+            try:
+                await lookup.find_for_sender(f"unknown-{number}")
+            except TooManyStrangers:
+                refused += 1
+        known = await lookup.find_for_sender("known")
+        now[0] += 1
+        return refused, known, await lookup.find_for_sender("unknown-again")
+
+    refused, known, again = asyncio.run(find_all())
+
+    assert refused == 9 * MOST_STRANGERS_PER_S + 1
+    assert (known is not None, again) == (True, None)
+    assert len(directory.asked) == MOST_STRANGERS_PER_S + 2

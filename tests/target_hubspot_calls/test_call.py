@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from target_hubspot_calls.call import (
+    LONGEST_REFUSAL,
     Call,
     Workspace,
     call_digest,
@@ -195,3 +196,33 @@ def test_a_report_that_told_all_before_changes_nothing(blanks: list[str]) -> Non
         merged = merge_calls(merged, parse_call(values, DEFAULT))
 
     assert call_digest(merged) == call_digest(full)
+
+
+def test_a_record_that_its_source_calls_unusable_is_no_call() -> None:
+    record = {
+        "id": "unusable-report:7",
+        "webhook_id": "hook-1",
+        "received_at": "2026-11-20T15:05:26.001Z",
+        "unusable": "the report has no call id",
+    }
+
+    with pytest.raises(InvalidCallRecord) as raised:
+        parse_call(record, DEFAULT)
+
+    assert str(raised.value) == (
+        "A report cannot become a call: the report has no call id"
+        " (webhook hook-1, received 2026-11-20T15:05:26.001Z)"
+    )
+
+
+def test_why_a_record_is_unusable_stays_one_short_line() -> None:
+    with pytest.raises(InvalidCallRecord) as raised:
+        parse_call({"id": "c1", "unusable": "a\n" * 1_000}, DEFAULT)
+
+    assert len(str(raised.value)) == LONGEST_REFUSAL
+    assert str(raised.value).isprintable()
+
+
+@pytest.mark.parametrize("unusable", [None, "", " ", [], {}])
+def test_a_blank_says_nothing_against_a_record(unusable: object) -> None:
+    assert parse_call({"id": "c1", "unusable": unusable}, DEFAULT).id == "c1"

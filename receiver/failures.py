@@ -1,0 +1,96 @@
+"""Every failure of a Starlette route as the contract's error JSON, decided in one place.
+
+Knows the families of errors and no route; what a person may read never names a path or a value.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from receiver.answers import Refusal, error_content
+from target_hubspot_calls.errors import CallSyncError, StoreUnavailable, WrongEncryptionKey
+from target_hubspot_calls.sync_log.opening import SyncLogBusy, SyncLogUnavailable
+
+logger = logging.getLogger("receiver")
+
+INTERNAL_ERROR = Refusal(500, "internal_error", "The receiver failed; the log says where.")
+
+_STORE_AGAIN_S = 10
+_SYNC_LOG_AGAIN_S = 2
+_HTTP_ERRORS = {
+    400: ("bad_request", "The request cannot be read."),
+    404: ("not_found", "There is nothing at this address."),
+    405: ("method_not_allowed", "This address does not take that method."),
+    413: ("body_too_large", "The request's body is too large."),
+}
+
+Handler = Callable[[Request, Exception], Awaitable[Response]]
+
+
+def failure_handlers() -> dict[type[Exception], Handler]:
+    """What Starlette is given as `exception_handlers`; every route raises, none answers errors."""
+    kinds = (
+        Refusal,
+        StoreUnavailable,
+        SyncLogBusy,
+        SyncLogUnavailable,
+        WrongEncryptionKey,
+        HTTPException,
+        ClientDisconnect,
+        Exception,
+    )
+    return dict.fromkeys(kinds, _answer)
+
+
+def refusal_of(err: Exception) -> Refusal:
+    """The refusal that an error of ours, of Starlette's or of nobody's stands for."""
+    if isinstance(err, Refusal):
+        return err
+    if isinstance(err, HTTPException):
+        return _of_http(err)
+    if isinstance(err, StoreUnavailable):
+        return _unavailable("store_unavailable", "The store cannot be used now.", _STORE_AGAIN_S)
+    if isinstance(err, SyncLogBusy):
+        sentence = "The sync history is open in another program; try again in a moment."
+        return _unavailable("sync_log_busy", sentence, _SYNC_LOG_AGAIN_S)
+    if isinstance(err, SyncLogUnavailable):
+        sentence = "The sync history cannot be read now; the log says why."
+        return _unavailable("sync_log_unavailable", sentence, _STORE_AGAIN_S)
+    if isinstance(err, WrongEncryptionKey):
+        sentence = "Stored tokens cannot be opened with the encryption keys that are set."
+        return Refusal(503, "wrong_encryption_key", sentence)
+    if isinstance(err, ClientDisconnect):
+        return Refusal(400, "sender_gone", "The sender hung up before its message was whole.")
+    return INTERNAL_ERROR
+
+
+def refused(refusal: Refusal) -> JSONResponse:
+    """The answer that says it."""
+    content = error_content(refusal.code, refusal.sentence)
+    return JSONResponse(content, refusal.status, headers=refusal.headers)
+
+
+async def _answer(request: Request, err: Exception) -> Response:
+    if isinstance(err, CallSyncError):
+        # The answer leaves out paths and process ids; whoever operates the receiver needs them.
+        logger.warning("%s", err)
+    return refused(refusal_of(err))
+
+
+def _of_http(err: HTTPException) -> Refusal:
+    known = _HTTP_ERRORS.get(err.status_code)
+    headers: Mapping[str, str] = err.headers or {}
+    if known is None:
+        phrase = HTTPStatus(err.status_code).phrase
+        known = ("http_error", f"The request was refused: {phrase.lower()}.")
+    return Refusal(err.status_code, *known, headers)
+
+
+def _unavailable(code: str, sentence: str, again_s: int) -> Refusal:
+    return Refusal(503, code, sentence, {"Retry-After": str(again_s)})
