@@ -109,6 +109,15 @@ class Matcher:
                 if self._maker is not None:
                     await self._maker.forget(number)
 
+    def ask_again(self, calls: Iterable[Call]) -> None:
+        """Forgets that these calls' numbers had no contact: somebody may have made one since."""
+        for call in calls:
+            number = self._parsed(call.customer_number)
+            if isinstance(number, PhoneNumber) and number in self._known:
+                _, contacts = self._known[number]
+                if not contacts:
+                    del self._known[number]
+
     async def _by_contact_id(self, calls: Sequence[Call]) -> dict[str, Match]:
         hints = {
             call.id: call.hubspot_contact_id

@@ -222,6 +222,10 @@ class Round:
     async def _matched(self, claims: Sequence[Claim]) -> list[Draft]:
         if not claims:
             return []
+        # They come again because a person asked for it, or because there is more to go by.
+        self._portal.matcher.ask_again(
+            claim.call for claim in claims if claim.reason == Reason.CONTACT_NOT_FOUND
+        )
         try:
             matches = await self._portal.matcher.match([claim.call for claim in claims])
         except PortalError:

@@ -147,6 +147,25 @@ def test_a_live_run_notices_without_new_input(
     assert len(portal.notes()) == 1
 
 
+def test_a_live_run_looks_again_for_a_contact_that_somebody_has_just_made(
+    portal: Simulator,
+    deliver: Callable[..., object],
+    a_call: Callable[..., Call],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker, "IDLE_LOOK_S", 0.2)
+    deliveries = deliver(batch_wait_s=0)
+    with live(deliveries) as run:
+        run.accept([a_call(customer_number="+12025550177")], [])
+        wait_for(lambda: run.tally.by_reason["contact_not_found"])
+        portal.add_contact(phone="+12025550177")
+
+        put_back(deliveries)
+
+        wait_for(lambda: run.tally.by_reason["created"])
+    assert len(portal.notes()) == 1
+
+
 def wait_for(truth: Callable[[], object], within_s: float = 20.0) -> None:
     give_up_at = time.monotonic() + within_s
     while not truth():
