@@ -23,6 +23,7 @@ from receiver.connection_status import ProgressCache, StatusDesk, status_routes
 from receiver.consent import Consents
 from receiver.jwks import JwksKeys
 from receiver.jwt_access import JwtAccess, SharedSecret, TokenRules
+from receiver.landing import landing_routes
 from receiver.metrics import StreamBacklog
 from receiver.oauth import CALLBACK_PATH, OAuthDesk, oauth_routes
 from receiver.session_cookies import SessionCookies
@@ -72,6 +73,7 @@ def build_front(
     consents = Consents(OAuthStates(engine), grants, store.ledger, client)
     has_service_key = settings.service_key is not None
     routes = [
+        *landing_routes(),
         *session_routes(
             SessionDesk(
                 store.keys, directory, cookies, sessions, door, public_url, lifetime=lifetime

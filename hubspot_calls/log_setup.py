@@ -5,9 +5,13 @@ Knows Python's logging; it must not know who logs what.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import msgspec
@@ -18,58 +22,143 @@ from hubspot_calls.settings import Settings
 _TOO_TALKATIVE = ("httpx", "httpcore", "alembic", "asyncio", "uvicorn")
 
 
-class StderrHandler(logging.Handler):
-    """Writes to whatever stderr is at that moment: a progress bar puts itself in between."""
+class LineFormatter(logging.Formatter):
+    """Makes one line of a record, followed by its traceback if it has one."""
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write the record as one line."""
-        try:
-            sys.stderr.write(self.format(record) + "\n")
-        except Exception:  # noqa: BLE001 - logging's own way with a stderr that is gone
-            self.handleError(record)
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as a line."""
+        fields = getattr(record, "fields", {})
+        exception = self.formatException(record.exc_info) if record.exc_info else None
+        line = (record.created, record.name, record.levelno, record.getMessage())
+        return self.line(*line, fields, exception)
+
+    def line(
+        self,
+        created: float,
+        name: str,
+        level: int,
+        text: str,
+        fields: Mapping[str, object],
+        exception: str | None = None,
+    ) -> str:
+        """The line of what a record holds."""
+        raise NotImplementedError
 
 
-class PlainLine(logging.Formatter):
-    """One line a record: time, level where it is not INFO, room, message."""
+class PlainLine(LineFormatter):
+    """Time, level where it is not INFO, room, message."""
 
     _second = -1
     _time = ""
 
-    def format(self, record: logging.LogRecord) -> str:
-        """The record as one line, followed by its traceback if it has one."""
-        second = int(record.created)
+    def line(
+        self,
+        created: float,
+        name: str,
+        level: int,
+        text: str,
+        fields: Mapping[str, object],
+        exception: str | None = None,
+    ) -> str:
+        """The line; the fields repeat what the text says."""
+        second = int(created)
         if second != self._second:  # a busy receiver writes thousands of lines in each
             self._time = datetime.fromtimestamp(second).astimezone().strftime("%H:%M:%S")
             self._second = second
-        level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
-        text = f"{self._time} {record.name}: {level}{record.getMessage()}"
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        word = "" if level == logging.INFO else f"{logging.getLevelName(level).lower()}: "
+        line = f"{self._time} {name}: {word}{text}"
+        return f"{line}\n{exception}" if exception else line
 
 
-class JsonLine(logging.Formatter):
+class JsonLine(LineFormatter):
     """One JSON object a line; a record's `fields`, where it has some, stand beside the rest."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        """The record as a JSON object with ts, level, logger and message."""
+    def line(
+        self,
+        created: float,
+        name: str,
+        level: int,
+        text: str,
+        fields: Mapping[str, object],
+        exception: str | None = None,
+    ) -> str:
+        """A JSON object with ts, level, logger and message."""
         entry = {
-            **getattr(record, "fields", {}),
-            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
+            **fields,
+            "ts": datetime.fromtimestamp(created, UTC).isoformat(),
+            "level": logging.getLevelName(level).lower(),
+            "logger": name,
+            "message": text,
         }
-        if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
+        if exception:
+            entry["exception"] = exception
         try:
             return msgspec.json.encode(entry).decode()
         except (TypeError, ValueError):  # a value of a foreign type, or text that is no UTF-8
             return json.dumps(entry, default=str)
 
 
+class StderrHandler(logging.Handler):
+    """Writes to whatever stderr is at that moment: a progress bar puts itself in between.
+
+    Lines that an event loop brings by the thousand are written together as soon as it has turned:
+    a write for each would let other threads in between, and that costs more than all the rest.
+    """
+
+    def __init__(self, lines: LineFormatter) -> None:
+        super().__init__()
+        self.setFormatter(lines)
+        self._lines = lines
+        self._waiting: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record as one line."""
+        try:
+            self._waiting.append(self.format(record))
+            self.flush()
+        except Exception:  # noqa: BLE001 - logging's own way with a stderr that is gone
+            self.handleError(record)
+
+    def write_line(self, name: str, level: int, text: str, fields: Mapping[str, object]) -> None:
+        """Write the line that a record of this would become, without making the record."""
+        if level < self.level:
+            return
+        line = self._lines.line(time.time(), name, level, text, fields)
+        self.acquire()
+        try:
+            self._waiting.append(line)
+            first = len(self._waiting) == 1
+        finally:
+            self.release()
+        if first:
+            self._flush_soon()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        self.acquire()
+        try:
+            lines, self._waiting = self._waiting, []
+            if lines:
+                sys.stderr.write("\n".join(lines) + "\n")
+        finally:
+            self.release()
+
+    def _flush_soon(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._try_to_flush()
+        else:
+            loop.call_soon(self._try_to_flush)
+
+    def _try_to_flush(self) -> None:
+        with suppress(OSError, ValueError):  # a stderr that is gone can be told nothing
+            self.flush()
+
+
 def set_up_logging(settings: Settings) -> None:
     """Send all log records to stderr in the format and from the level of the settings."""
-    handler = StderrHandler()
-    handler.setFormatter(JsonLine() if settings.log_format == "json" else PlainLine())
+    handler = StderrHandler(JsonLine() if settings.log_format == "json" else PlainLine())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     for name in _TOO_TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)

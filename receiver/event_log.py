@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from receiver.log_record import PreparedRecord
+from receiver.quick_log import log_line
 
 logger = logging.getLogger("receiver")
 
@@ -107,7 +107,7 @@ def log_event(event: Event, started: float) -> None:
         fields["message_type"] = _shown_type(event.message_type)
     webhook = f", webhook {event.webhook_id}" if event.webhook_id else ""
     text = f"{_words(event)}{webhook}, {ms:.1f} ms"
-    logger.handle(PreparedRecord(logger.name, level, text, fields))
+    log_line(logger, level, text, fields)
 
 
 def log_fault(err: Exception) -> None:

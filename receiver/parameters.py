@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -112,8 +113,8 @@ class Parameters:
 def query_parameters(request: Request) -> Parameters:
     """The parameters of the address; one that is given twice is a fault."""
     items = request.query_params.multi_items()
-    names = [name for name, _ in items]
-    twice = dict.fromkeys(name for name in names if names.count(name) > 1)
+    times = Counter(name for name, _ in items)
+    twice = [name for name, count in times.items() if count > 1]
     faults = [f"{name} is given more than once" for name in twice if _PLAIN_NAME.fullmatch(name)]
     return Parameters(dict(items), faults)
 

@@ -36,6 +36,11 @@ def redirect(target: str) -> Response:
     return Response(status_code=302, headers={**_SAFETY, "Location": target})
 
 
+def said(sentence: str, advice: str = "") -> Response:
+    """The sentence as a page, with what comes next below it."""
+    return HTMLResponse(_page(sentence, advice), headers=_SAFETY)
+
+
 def refusal(
     request: Request,
     status: int,

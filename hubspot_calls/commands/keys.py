@@ -13,13 +13,13 @@ from hubspot_calls.rooms import open_store, open_store_if_there
 from hubspot_calls.settings import Settings
 
 
-@click.group(short_help="Access keys to a workspace's recordings.")
+@click.group(short_help="Access keys to a workspace's API and recordings.")
 def keys() -> None:
-    """Access keys: who may follow the links to which workspace's recordings.
+    """Access keys: who may see and steer which workspace through the receiver.
 
-    Notes link to GET /recordings/{call_id} at the receiver where a recording could not be attached.
-    A key opens those of its workspace, as Authorization: Bearer or as the password a browser asks
-    for, with any user name. More comes with the API.
+    A key opens the whole API of its workspace: history, retries, connecting and disconnecting
+    HubSpot, and the links to recordings that notes carry. Give it to nobody who should only look.
+    It is shown as Authorization: Bearer, or as the password a browser asks for at a recording.
 
     \b
     Examples:
@@ -49,8 +49,8 @@ def create(settings: Settings, /, user_id: str, workspace_id: str, as_json: bool
     click.echo(f"key id  {access_key.id}")
     click.echo(f"key     {text}")
     say(
-        f"It opens {settings.public_url}/recordings/CALL_ID for calls of this workspace, as bearer"
-        " token or as the password in a browser."
+        f"It opens this workspace at {settings.public_url}: history, retries, the connection to"
+        " HubSpot and /recordings/CALL_ID, as bearer token or as the password in a browser."
     )
     say("The key is not shown again: only its digest is kept.")
 

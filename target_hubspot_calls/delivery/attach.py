@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from target_hubspot_calls.call import Workspace
@@ -25,6 +25,7 @@ from target_hubspot_calls.errors import (
     CallOutcomeError,
     HubSpotError,
     MissingScope,
+    NotConnected,
     PortalError,
     Unavailable,
 )
@@ -144,7 +145,7 @@ class Attacher:
                 )
         except RecordingError as err:
             return self._unfetched(claim, err)
-        except HubSpotError as err:
+        except (HubSpotError, NotConnected) as err:
             if isinstance(err, PortalError) and not isinstance(err, MissingScope):
                 await self._portals.park(portal, err)
             return self._failed(claim, err)
@@ -158,7 +159,11 @@ class Attacher:
             [(c, self._failed(c, refused[c.call.id])) for c in claims if c.call.id in refused],
         )
         for batch in batches(drafts):
-            results = await write.update(portal, batch[0].kind, batch, _all_of_them)
+            results: Mapping[str, Outcome | CallOutcomeError]
+            try:
+                results = await write.update(portal, batch[0].kind, batch, _all_of_them)
+            except NotConnected as err:
+                results = {draft.call_id: err for draft in batch}
             for result in results.values():
                 if isinstance(result, PortalError):
                     await self._portals.park(portal, result)
@@ -167,8 +172,8 @@ class Attacher:
                 holder, [(d.claim, self._attached(d, results[d.call_id])) for d in batch]
             )
 
-    def _attached(self, draft: Draft, result: Outcome | HubSpotError) -> RecordingOutcome:
-        if isinstance(result, HubSpotError):
+    def _attached(self, draft: Draft, result: Outcome | CallOutcomeError) -> RecordingOutcome:
+        if isinstance(result, CallOutcomeError):
             return self._failed(draft.claim, result)
         return RecordingOutcome(
             RecordingStatus.ATTACHED, file_id=draft.claim.file_id, delivered_digest=draft.digest

@@ -29,6 +29,8 @@ ROUNDS_AT_ONCE = 2
 # Of each kind.
 JOBS_AT_ONCE = 16
 LOOK_AGAIN_S = 0.2
+# How often, while there is always something to deliver, calls are looked for that others let go.
+LOOK_AFTER_OTHERS_S = 5.0
 # How long a portal that another process holds is left to it before we ask again.
 ELSEWHERE_S = 1.0
 
@@ -82,11 +84,14 @@ class Delivery:
 
         What is due at a portal that another process holds is delivered there, and waited for.
         """
-        await self._free_the_dead()
-        await self._wake_connected()
+        look_again_at = float("-inf")
         running: dict[Job, asyncio.Task[None]] = {}
         try:
             while True:
+                if not self._stopping and self._tools.clock.monotonic() >= look_again_at:
+                    await self._free_the_dead()
+                    await self._wake_connected()
+                    look_again_at = self._tools.clock.monotonic() + LOOK_AFTER_OTHERS_S
                 await self._start_due(running)
                 if not running:
                     if self._stopping or not self._elsewhere:
@@ -110,11 +115,13 @@ class Delivery:
         """Starts what is due and not running: notes, and beside them recordings."""
         if self._stopping:
             return
-        now, ledger = self._tools.clock.now(), self._tools.ledger
-        with_calls = await asyncio.to_thread(ledger.due_workspaces, now=now)
+        now, ledger, run_id = self._tools.clock.now(), self._tools.ledger, self._tools.run_id
+        with_calls = await asyncio.to_thread(ledger.due_workspaces, now=now, run_id=run_id)
         with_recordings: list[Workspace] = []
         if self._attacher is not None:
-            with_recordings = await asyncio.to_thread(ledger.workspaces_with_recordings, now=now)
+            with_recordings = await asyncio.to_thread(
+                ledger.workspaces_with_recordings, now=now, run_id=run_id
+            )
         self._forget_elsewhere({*with_calls, *with_recordings})
         for workspace in with_calls:
             if self._may_start(job := Job(workspace, "calls"), running):

@@ -39,6 +39,8 @@ class Leases:
         self._clock = clock
         self._sleep = sleep
         self._held: set[int] = set()
+        # A renewal under way must not take again what is given back meanwhile.
+        self._turn = asyncio.Lock()
         self._renewal: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
@@ -48,7 +50,8 @@ class Leases:
     async def end(self) -> None:
         """Ends it all; what cannot be given back runs out by itself."""
         if self._renewal is not None:
-            self._renewal.cancel()
+            async with self._turn:
+                self._renewal.cancel()
             await asyncio.gather(self._renewal, return_exceptions=True)
         try:
             await self.give_back()
@@ -66,22 +69,27 @@ class Leases:
 
     async def give_back(self) -> None:
         """Lets other processes have all portals."""
-        while self._held:
-            await asyncio.to_thread(
-                self._leases.give_back, self._held.pop(), self._run_id, now=self._clock.now()
-            )
+        async with self._turn:
+            while self._held:
+                await asyncio.to_thread(
+                    self._leases.give_back, self._held.pop(), self._run_id, now=self._clock.now()
+                )
 
     async def _renew_regularly(self) -> None:
         while True:
             await self._sleep(RENEW_EVERY_S)
-            for portal_id in tuple(self._held):
-                try:
-                    lease = await self._take(portal_id)
-                except StoreUnavailable:
-                    lease = Lease.REFUSED
-                if lease is not Lease.OURS:
-                    # Whoever has it now delivers; what we began there is ours by its claim.
-                    self._held.discard(portal_id)
+            async with self._turn:
+                for portal_id in tuple(self._held):
+                    await self._renew(portal_id)
+
+    async def _renew(self, portal_id: int) -> None:
+        try:
+            lease = await self._take(portal_id)
+        except StoreUnavailable:
+            lease = Lease.REFUSED
+        if lease is not Lease.OURS:
+            # Whoever has it now delivers; what we began there is ours by its claim.
+            self._held.discard(portal_id)
 
     async def _take(self, portal_id: int) -> Lease:
         return await asyncio.to_thread(

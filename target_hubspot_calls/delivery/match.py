@@ -138,9 +138,9 @@ class Matcher:
 
     async def _by_number(self, calls: Sequence[Call]) -> dict[str, Match | SkipCall]:
         numbers = {call.id: self._parsed(call.customer_number) for call in calls}
-        await self._look_up({n for n in numbers.values() if isinstance(n, PhoneNumber)})
+        contacts = await self._look_up({n for n in numbers.values() if isinstance(n, PhoneNumber)})
         return {
-            call_id: number if isinstance(number, SkipCall) else self._choose(number)
+            call_id: number if isinstance(number, SkipCall) else self._choose(contacts[number])
             for call_id, number in numbers.items()
         }
 
@@ -177,23 +177,25 @@ class Matcher:
             for call_id, number in numbers.items()
         }
 
-    async def _look_up(self, numbers: set[PhoneNumber]) -> None:
-        # One at a time, so that two rounds with the same caller ask once.
+    async def _look_up(self, numbers: set[PhoneNumber]) -> dict[PhoneNumber, tuple[Contact, ...]]:
+        # One at a time, so that two rounds with the same caller ask once. What is known now is
+        # taken along: while we ask for the others, it may be forgotten.
         async with self._asking:
-            await self._ask_for_unknown(numbers)
+            known = {number: self._known[number][1] for number in numbers if self._is_known(number)}
+            return known | await self._ask_for(numbers - known.keys())
 
-    async def _ask_for_unknown(self, numbers: set[PhoneNumber]) -> None:
-        unknown = [number for number in numbers if not self._is_known(number)]
+    async def _ask_for(self, unknown: set[PhoneNumber]) -> dict[PhoneNumber, tuple[Contact, ...]]:
         if not unknown:
-            return
+            return {}
         packs = pack_numbers(sorted({number.national for number in unknown}))
         pages = await asyncio.gather(*(self._directory.search_contacts(pack) for pack in packs))
         by_national = _by_national(contact for page in pages for contact in page)
         if len(self._known) > MOST_NUMBERS_KEPT:
             self._known.clear()
         now = self._monotonic()
-        for number in unknown:
-            self._known[number] = (now, self._with_number(number, by_national))
+        found = {number: self._with_number(number, by_national) for number in unknown}
+        self._known |= {number: (now, contacts) for number, contacts in found.items()}
+        return found
 
     def _is_known(self, number: PhoneNumber) -> bool:
         if number not in self._known:
@@ -227,8 +229,7 @@ class Matcher:
             candidates = {contact.id: contact for contact in by_national.get(number.national, ())}
         return tuple(c for c in candidates.values() if strength[c.id] is best)
 
-    def _choose(self, number: PhoneNumber) -> Match | SkipCall:
-        _, contacts = self._known[number]
+    def _choose(self, contacts: Sequence[Contact]) -> Match | SkipCall:
         if not contacts:
             return ContactNotFound("No contact in HubSpot has this number.")
         if len(contacts) == 1:

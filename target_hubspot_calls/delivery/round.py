@@ -25,6 +25,7 @@ from target_hubspot_calls.errors import (
     AnswerLost,
     CallOutcomeError,
     HubSpotError,
+    NotConnected,
     PortalError,
     Reason,
     Rejected,
@@ -98,7 +99,7 @@ class Round:
         self._open = {claim.call.id: claim for claim in claims}
         # Calls with an announced create of which nobody knows whether HubSpot did it.
         self._unaccounted = {claim.call.id for claim in claims if Intent.of(claim)}
-        self._refusal: PortalError | None = None
+        self._refusal: PortalError | NotConnected | None = None
         self._portal: Portal
 
     async def run(self, portal: Portal) -> None:
@@ -108,6 +109,9 @@ class Round:
             await self._write_all(await self._find_lost())
         except PortalError as err:
             await self._heed([err])
+        except NotConnected as err:
+            # Somebody disconnected the workspace, or connected it anew, meanwhile.
+            self._refusal = self._refusal or err
         finally:
             if self._refusal is not None:
                 await self.settle(dict.fromkeys(list(self._open), self._refusal))
@@ -254,8 +258,16 @@ class Round:
             return
         results = await write.create(self._portal, drafts[0].kind, drafts, self._announce_create)
         # An error is the answer to the write itself, so the write did not happen; only a lost
-        # answer leaves it open.
-        self._unaccounted -= {k for k, r in results.items() if not isinstance(r, AnswerLost)}
+        # answer leaves it open. What did happen is accounted for once the ledger says so.
+        self._unaccounted -= {
+            call_id
+            for call_id, result in results.items()
+            if isinstance(result, HubSpotError) and not isinstance(result, AnswerLost)
+        }
+        lost = [d for d in drafts if isinstance(results.get(d.call_id), AnswerLost)]
+        if lost:
+            # It may have left us long after it was announced: the wait for it begins only now.
+            await self._announce_create(lost)
         await self._heed(results.values())
         gone = await self._whose_contact_has_gone(drafts, results) if match_again else {}
         found = {k: r for k, r in results.items() if isinstance(r, Found)}

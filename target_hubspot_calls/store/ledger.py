@@ -108,11 +108,11 @@ class Ledger:
                     _append_to_outbox(connection, list(rows.values()), now)
         return Accepted(new=new, changed=changed, unchanged=len(incoming) - new - changed)
 
-    def due_workspaces(self, *, now: datetime) -> list[Workspace]:
-        """The workspaces with calls that are due and unclaimed, longest waiting first."""
+    def due_workspaces(self, *, now: datetime, run_id: str = "") -> list[Workspace]:
+        """The workspaces with calls that this run could claim, longest waiting first."""
         query = (
             select(table.c.user_id, table.c.workspace_id)
-            .where(_is_claimable(now))
+            .where(_is_claimable(now), _is_not_of_run(run_id))
             .group_by(table.c.user_id, table.c.workspace_id)
             .order_by(func.min(table.c.due_at))
         )
@@ -272,11 +272,11 @@ class Ledger:
                 _append_to_outbox(connection, rows, now)
         return len(ours)
 
-    def workspaces_with_recordings(self, *, now: datetime) -> list[Workspace]:
-        """The workspaces with recordings that are due and unclaimed, longest waiting first."""
+    def workspaces_with_recordings(self, *, now: datetime, run_id: str = "") -> list[Workspace]:
+        """The workspaces with recordings that this run could claim, longest waiting first."""
         query = (
             select(table.c.user_id, table.c.workspace_id)
-            .where(_has_recording_due(now))
+            .where(_has_recording_due(now), _is_not_of_run(run_id))
             .group_by(table.c.user_id, table.c.workspace_id)
             .order_by(func.min(table.c.recording_due_at))
         )

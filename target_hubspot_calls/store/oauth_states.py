@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from sqlalchemy import Engine, delete, insert, select, update
 
-from target_hubspot_calls.store.database import writing
+from target_hubspot_calls.store.database import reading, writing
 from target_hubspot_calls.store.schema import oauth_states
 
 LIFETIME = timedelta(minutes=10)
@@ -99,6 +99,10 @@ class OAuthStates:
         """What the state stands for, None if it was never given out. It is used up from now on."""
         now = self._clock()
         this_one = oauth_states.c.digest == _digest(state)
+        with reading(self._engine) as connection:
+            # Anybody can make up a state; none but ours may hold up who writes to the store.
+            if connection.execute(select(oauth_states.c.digest).where(this_one)).first() is None:
+                return None
         with writing(self._engine) as connection:
             claimed = connection.execute(
                 update(oauth_states)

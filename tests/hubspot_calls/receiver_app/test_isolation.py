@@ -36,6 +36,7 @@ class Case:
 
 
 CASES: dict[tuple[str, str], list[Case]] = {
+    ("GET", "/"): [Case("/", is_open=True), Case("/?hubspot=connected", is_open=True)],
     ("GET", "/healthz"): [Case("/healthz", is_open=True)],
     ("GET", "/readyz"): [Case("/readyz", is_open=True)],
     ("GET", "/metrics"): [Case("/metrics", is_open=True)],

@@ -265,3 +265,52 @@ def test_any_number_of_contacts_with_one_number_makes_one_note_or_says_why(
         ((reason, rule),) = runs.history("reason, contact_match")
         assert reason == ("created" if contacts else "contact_not_found")
         assert contacts < 2 or f"oldest of {contacts}" in rule
+
+
+@pytest.mark.parametrize("path", [CREATE, SEARCH], ids=["create", "search"])
+def test_a_workspace_disconnected_in_the_middle_of_its_calls_has_them_wait(
+    path: str, deliver: Callable[..., Deliveries], portal: Simulator, a_call: Callable[..., Call]
+) -> None:
+    runs = deliver(service_key=None)
+    runs()
+    connections = connections_of(runs)
+    key = portal.add_service_key(DEFAULT_PORTAL)
+    connections.add_service_key("dana", "harbor-dental", key)
+    # Before the same request is sent again, somebody disconnects.
+    portal.add_fault("locked", path=path)
+
+    async def disconnect(seconds: float) -> None:
+        connections.remove("dana", "harbor-dental")
+
+    runs._sleep = disconnect  # type: ignore[method-assign]
+    meanwhile = runs(a_call())
+    del runs._sleep  # type: ignore[method-assign]
+    connections.add_service_key("dana", "harbor-dental", key)
+    runs.later_s = 3600
+    reconnected = runs()
+
+    assert meanwhile == {"not_connected": 1}
+    assert reconnected == {"created": 1}
+    assert len(portal.notes()) == 1
+
+
+def test_a_create_that_was_held_back_and_lost_is_waited_for_from_its_loss_on(
+    deliver: Callable[..., Deliveries], portal: Simulator, a_call: Callable[..., Call]
+) -> None:
+    portal.settings.unique_properties_on_activities = False
+    runs = deliver()
+    portal.add_fault("locked", path=CREATE)
+    portal.add_fault("reset_before", path=CREATE)
+
+    async def hold_back(seconds: float) -> None:
+        runs.later_s = 100
+
+    runs._sleep = hold_back  # type: ignore[method-assign]
+    lost = runs(a_call(recording_url=None))
+    runs.later_s = 150
+    early = runs()
+    runs.later_s = 300
+    later = runs()
+
+    assert (lost, early) == ({"answer_lost": 1}, {"answer_lost": 1})
+    assert later == {"created": 1}

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from target_hubspot_calls.call import Call
 from target_hubspot_calls.delivery.match import KEEP_MISSING_S, Match, Matcher, MatchRules
 from target_hubspot_calls.errors import (
     AmbiguousContact,
+    CallOutcomeError,
     ContactNotFound,
     InvalidPhoneNumber,
     NoPhoneNumber,
@@ -182,3 +185,41 @@ def test_a_missing_contact_is_looked_for_again_after_a_while(a_call: Callable[..
     again = asyncio.run(matcher.match([a_call(id="c2")]))
 
     assert again["c2"] == Match("101", "phone number, the only contact with it")
+
+
+def test_a_number_forgotten_while_others_are_searched_for_still_has_its_answer(
+    a_call: Callable[..., Call],
+) -> None:
+    known, other = a_call(id="a"), a_call(id="b", customer_number="+14155550199")
+
+    class Meanwhile(Directory):
+        async def search_contacts(self, national_numbers: Sequence[str]) -> Sequence[Contact]:
+            matcher.ask_again([known])
+            return await super().search_contacts(national_numbers)
+
+    directory = Meanwhile()
+    matcher = Matcher(directory, MatchRules("US", "oldest"), lambda: 0.0)
+
+    async def match() -> dict[str, Match | CallOutcomeError]:
+        await matcher.match([known])
+        return await matcher.match([known, other])
+
+    matches = asyncio.run(match())
+
+    assert [type(each) for each in matches.values()] == [ContactNotFound, ContactNotFound]
+
+
+def test_numbers_dropped_to_keep_memory_small_still_have_their_answer(
+    a_call: Callable[..., Call], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("target_hubspot_calls.delivery.match.MOST_NUMBERS_KEPT", 0)
+    known, other = a_call(id="a"), a_call(id="b", customer_number="+14155550199")
+    matcher = Matcher(Directory(a_contact()), MatchRules("US", "oldest"), lambda: 0.0)
+
+    async def match() -> dict[str, Match | CallOutcomeError]:
+        await matcher.match([known])
+        return await matcher.match([known, other])
+
+    matches = asyncio.run(match())
+
+    assert isinstance(matches["a"], Match)

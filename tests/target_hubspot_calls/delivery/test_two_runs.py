@@ -9,12 +9,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
+import pytest
+
 from hubspot_simulator import DEFAULT_PORTAL, Simulator
 from target_hubspot_calls.call import Call
 from target_hubspot_calls.delivery.presence import Presence
 from target_hubspot_calls.delivery.run import Run
+from target_hubspot_calls.store.connections import Connections
 from target_hubspot_calls.store.database import open_database
 from target_hubspot_calls.store.portal_leases import PortalLeases
+from target_hubspot_calls.store.vault import load_vault
 from tests.target_hubspot_calls.delivery.conftest import Deliveries
 
 SEARCH = "POST /crm/objects/contacts/search"
@@ -26,6 +30,11 @@ def calls_from(first: int, count: int, a_call: Callable[..., Call]) -> list[Call
         a_call(id=f"call-{n:05d}", customer_number=f"+1415555{n:04d}", recording_url=None)
         for n in range(first, first + count)
     ]
+
+
+def connections_of(runs: Deliveries) -> Connections:
+    engine = open_database(runs.settings.store_url)
+    return Connections(engine, load_vault(None, runs.settings.key_file, create=False))
 
 
 class OtherRun:
@@ -101,3 +110,32 @@ def test_a_portal_held_by_a_killed_run_is_taken_over_at_once(
     OtherRun(deliveries).die()
 
     assert deliveries(a_call(recording_url=None)) == {"created": 1}
+
+
+def test_a_workspace_connected_while_another_one_keeps_us_busy_does_not_wait_for_it(
+    portal: Simulator,
+    deliver: Callable[..., Deliveries],
+    a_call: Callable[..., Call],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("target_hubspot_calls.delivery.deliver.LOOK_AFTER_OTHERS_S", 0.2)
+    deliveries = deliver(service_key=None)
+    late = {"workspace_id": "late", "recording_url": None}
+    deliveries(a_call(id="late", **late))
+    portal.seed_contacts([{"phone": "(415) 555-0123"}], DEFAULT_PORTAL + 1)
+    connections = connections_of(deliveries)
+    connections.add_service_key("dana", "harbor-dental", portal.add_service_key(DEFAULT_PORTAL))
+    other = OtherRun(deliveries)
+    run = Run(deliveries.settings)
+    run.accept([a_call(recording_url=None)], [])
+    over_at = time.monotonic() + 5.0
+
+    run.finish(until=lambda: bool(portal.counts()))
+    connections.add_service_key("dana", "late", portal.add_service_key(DEFAULT_PORTAL + 1))
+    run.finish(until=lambda: bool(portal.notes(DEFAULT_PORTAL + 1)) or time.monotonic() > over_at)
+    notes_of_late = portal.notes(DEFAULT_PORTAL + 1)
+    other.finish()
+    run.finish(until=lambda: False)
+    run.close()
+
+    assert (len(notes_of_late), len(portal.notes(DEFAULT_PORTAL))) == (1, 1)

@@ -295,3 +295,14 @@ def test_released_calls_can_be_claimed_at_once(
 
 def settle(ledger: Ledger, claim: Claim, outcome: Outcome, now: datetime) -> int:
     return ledger.settle([(claim, outcome)], holder="me", kind="note", run_id="run", now=now)
+
+
+def test_what_a_run_holds_past_its_time_is_due_for_others_and_not_for_itself(
+    ledger: Ledger, a_call: Callable[..., Call], noon: datetime
+) -> None:
+    ledger.accept([a_call()], now=noon)
+    ledger.claim(HARBOR, holder="run/r1", limit=10, for_s=900, now=noon)
+    later = noon + timedelta(seconds=901)
+
+    assert ledger.due_workspaces(now=later, run_id="run") == []
+    assert ledger.due_workspaces(now=later, run_id="other") == [HARBOR]
