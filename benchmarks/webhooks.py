@@ -24,11 +24,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from reports import SIZES, a_body
@@ -41,13 +42,9 @@ from call_stream.disk import Disk
 from call_stream.file_writer import open_file_writer
 from call_stream.segment_log import Entry, SegmentLog, open_segment_log
 from call_stream.stream import SEGMENT_BYTES, CallStreamWriter, EntryKind, open_reader
-from hubspot_calls.log_setup import set_up_logging
+from hubspot_calls.commands import serve as command
+from hubspot_calls.rooms import open_store
 from hubspot_calls.settings import Settings
-from receiver.app import create_app
-from receiver.server import build_server
-from receiver.settings import ReceiverSettings
-from target_hubspot_calls.store.database import open_database
-from target_hubspot_calls.store.webhooks import Webhooks
 
 BARE, DURABLE, EACH = "bare Starlette", "durable", "fsync per request"
 KINDS = (BARE, DURABLE, EACH)
@@ -259,29 +256,42 @@ def serve(kind: str, folder: Path) -> None:
     """Serves until SIGTERM, then writes down what was stored and flushed."""
     # Uvicorn raises the signal again when it has stopped, and then there is still the count.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
-    disk = CountingDisk()
     headers = {"Content-Type": "application/json"}
-    path = "/api/webhooks/bare"
-    set_up_logging(Settings(data_dir=folder / "data"))
+    disk = CountingDisk()
     if kind == BARE:
-        config = uvicorn.Config(bare(), port=0, access_log=False, log_config=None)
-        BareServer(config, folder, path, headers).run()
+        BareServer(uvicorn.Config(bare(), port=0, access_log=False, log_config=None), folder).run()
     else:
-        store = Webhooks(open_database(f"sqlite:///{folder}/store.db"))
-        webhook, secret = store.create("bench", "bench")
-        stream: CallStreamWriter = (
-            open_file_writer(folder / "stream", disk=disk)
-            if kind == DURABLE
-            else OneByOne(folder / "stream", disk)
-        )
-        app = create_app(ReceiverSettings(), stream=stream, webhooks=store)
-        headers["X-Vapi-Secret"] = secret
-        path = f"/api/webhooks/{webhook.id}"
-        build_server(
-            app, "127.0.0.1", 0, on_listening=lambda url: announce(folder, url + path, headers)
-        ).run()
-    stored = sum(1 for _ in open_reader(f"file:{folder}/stream").read())
+        os.environ["HUBSPOT_CALLS_DATA_DIR"] = str(folder / "data")
+        (folder / "data").mkdir(mode=0o700)
+        with open_store(Settings(data_dir=folder / "data")) as store:
+            webhook, headers["X-Vapi-Secret"] = store.webhooks.create("bench", "bench")
+        run_command(kind, folder, f"/api/webhooks/{webhook.id}", headers, disk)
+    stored = sum(1 for _ in open_reader(f"file:{folder}/data/stream").read())
     (folder / "counted").write_text(json.dumps({"fsyncs": disk.fsyncs, "stored": stored}))
+
+
+def run_command(
+    kind: str, folder: Path, path: str, headers: dict[str, str], disk: CountingDisk
+) -> None:
+    """Runs `hubspot-calls serve --no-sync` as it is, but for its stream's disk being counted."""
+    build_server = command.build_server
+
+    def open_stream(url: str, **options: float | None) -> CallStreamWriter:
+        directory = Path(url.removeprefix("file:"))
+        if kind == EACH:
+            return OneByOne(directory, disk)
+        return open_file_writer(directory, disk=disk)
+
+    def build(*arguments: Any, on_listening: Callable[[str], None], **options: Any) -> Any:
+        def told(url: str) -> None:
+            on_listening(url)
+            announce(folder, url + path, headers)
+
+        return build_server(*arguments, on_listening=told, **options)
+
+    command.open_writer = open_stream  # type: ignore[assignment]
+    command.build_server = build
+    command.serve.main(["--no-sync", "--port", "0"], standalone_mode=False)
 
 
 def announce(folder: Path, url: str, headers: dict[str, str]) -> None:
@@ -304,17 +314,15 @@ def bare() -> Starlette:
 class BareServer(uvicorn.Server):
     """A uvicorn server as it comes, which says where it listens."""
 
-    def __init__(
-        self, config: uvicorn.Config, folder: Path, path: str, headers: dict[str, str]
-    ) -> None:
+    def __init__(self, config: uvicorn.Config, folder: Path) -> None:
         super().__init__(config)
-        self._told = (folder, path, headers)
+        self._folder = folder
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
-        folder, path, headers = self._told
         port = self.servers[0].sockets[0].getsockname()[1]
-        announce(folder, f"http://127.0.0.1:{port}{path}", headers)
+        headers = {"Content-Type": "application/json"}
+        announce(self._folder, f"http://127.0.0.1:{port}/api/webhooks/bare", headers)
 
 
 class CountingDisk(Disk):

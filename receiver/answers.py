@@ -9,12 +9,15 @@ import functools
 import json
 from collections.abc import Mapping
 
-from starlette.types import Message, Send
+from starlette.types import Message, Scope, Send
 
 Headers = list[tuple[bytes, bytes]]
 
 OK_BODY = b"{}"
 _OK_FIELDS = ((b"content-type", b"application/json"), (b"content-length", b"2"))
+_OK_LINES = b"".join(b"%s: %s\r\n" % field for field in _OK_FIELDS) + b"x-request-id: "
+WHOLE_ANSWER = "receiver.whole_answer"
+"""What our own server adds to the ASGI scope (one_write.py): `send` takes an answer's bytes."""
 
 
 class Refusal(Exception):
@@ -57,8 +60,14 @@ def body_message(body: bytes, *, more: bool = False) -> Message:
     return {"type": "http.response.body", "body": body, "more_body": more}
 
 
-async def send_ok(send: Send, request_id: str) -> None:
-    """Answers 200 `{}`."""
-    fields = [*_OK_FIELDS, (b"x-request-id", request_id.encode("ascii"))]
+async def send_ok(scope: Scope, send: Send, request_id: str) -> None:
+    """Answers 200 `{}`, by the server's short cut if it has one."""
+    name = request_id.encode("ascii")
+    short_cut = scope.get("extensions", {}).get(WHOLE_ANSWER)
+    if short_cut is not None:
+        rest = b"%s%s\r\n\r\n%s" % (_OK_LINES, name, OK_BODY)
+        if short_cut["send"](b"HTTP/1.1 200 OK\r\n", rest):
+            return
+    fields = [*_OK_FIELDS, (b"x-request-id", name)]
     await send({"type": "http.response.start", "status": 200, "headers": fields})
     await send(body_message(OK_BODY))

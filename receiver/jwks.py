@@ -162,6 +162,6 @@ def _read_key(written: dict[str, Any]) -> TokenKey | None:
         return None
     try:
         key = jwt.PyJWK(written, algorithm=algorithms[0]).key
-    except jwt.PyJWTError:
+    except (jwt.PyJWTError, ValueError, TypeError):
         return None
     return TokenKey(key, algorithms)

@@ -12,9 +12,6 @@ from collections.abc import Sequence
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-WHOLE_ANSWER = "receiver.whole_answer"
-"""Extension of an ASGI scope: the WholeAnswer of the request."""
-
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -57,28 +54,25 @@ class AnswerTransport:
 class WholeAnswer:
     """Sends an answer that is bytes already, where nothing stands in the way."""
 
-    __slots__ = ("_cycle",)
+    __slots__ = ("_cycle", "_transport")
 
-    def __init__(self, cycle: RequestResponseCycle) -> None:
+    def __init__(self, cycle: RequestResponseCycle, transport: asyncio.Transport) -> None:
         self._cycle = cycle
+        self._transport = transport
 
     def send(self, status_line: bytes, fields_and_body: bytes) -> bool:
         """Whether it was sent; if not, the answer has to go the ordinary way.
 
-        Both parts are as they stand in HTTP/1.1, without the server's own header fields.
+        Both parts are as they stand in HTTP/1.1; the server's own fields come between them.
         """
         cycle = self._cycle
-        if cycle.response_started or cycle.disconnected or cycle.flow.write_paused:
+        if cycle.response_started or cycle.disconnected or not cycle.keep_alive:
             return False
-        if not cycle.keep_alive:
+        if cycle.flow.write_paused:
             return False
-        cycle.response_started = True
+        cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
-        own = _OwnFields.of(cycle.default_headers)
-        cycle.transport.write(status_line + own + fields_and_body)
-        cycle.transport.write(b"")
-        cycle.expected_content_length = 0
-        cycle.response_complete = True
+        self._transport.write(status_line + _OwnFields.of(cycle.default_headers) + fields_and_body)
         cycle.message_event.set()
         cycle.on_response()
         return True

@@ -13,9 +13,9 @@ from typing import ClassVar
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from receiver.answers import Refusal, error_body
+from receiver.answers import WHOLE_ANSWER, Refusal, error_body
 from receiver.connections import Admission, Door, Phase, TurnedAway
-from receiver.one_write import AnswerTransport
+from receiver.one_write import AnswerTransport, WholeAnswer
 
 LAST_REQUEST_S = 0.25
 """How long a kept-alive connection may still bring a request that is on its way when we stop."""
@@ -159,6 +159,8 @@ class BoundedProtocol(HttpToolsProtocol):
         cycle = self.cycle
         if cycle.scope["method"] != "HEAD":
             cycle.transport = AnswerTransport(self.transport)  # type: ignore[assignment]
+            whole = WholeAnswer(cycle, self.transport)
+            cycle.scope["extensions"] = {WHOLE_ANSWER: {"send": whole.send}}
         if state.stopping:
             cycle.keep_alive = False
 

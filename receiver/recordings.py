@@ -51,6 +51,10 @@ class StoredLink(Protocol):
     def expires_at(self) -> datetime | None:
         """When the link dies, None if nobody said."""
 
+    @property
+    def is_of_one(self) -> bool:
+        """False where another workspace reported a call with the same id."""
+
 
 class RecordingDirectory(Protocol):
     """What the receiver asks for recordings; may block. Raises StoreUnavailable."""
@@ -120,7 +124,8 @@ async def _working_link(desk: RecordingDesk, workspace: Workspace, call_id: str)
         raise Refusal(404, "no_recording", "This call has no recording.")
     alive = is_alive(stored.url, stored.expires_at, desk.now())
     stored_link = to_browser_link(stored.url) if alive else None
-    if desk.vapi is None:
+    # VAPI is asked with one key for all workspaces: an id somebody only copied must open nothing.
+    if desk.vapi is None or not stored.is_of_one:
         if not alive:
             raise Refusal(410, "recording_expired", "The link to this recording has expired.")
         if stored_link is None:

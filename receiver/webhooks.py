@@ -94,7 +94,7 @@ class WebhookRoute:
         if refusal is not None:
             await _send_refusal(refusal, headers, receive, send, event)
         elif event.status:
-            await send_ok(send, event.request_id)
+            await send_ok(scope, send, event.request_id)
 
     def _tell(self, event: Event, started: float) -> None:
         self._log.write(event, started)

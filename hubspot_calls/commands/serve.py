@@ -17,6 +17,7 @@ from hubspot_calls.commands.options import with_settings
 from hubspot_calls.commands.webhook_views import warnings_of
 from hubspot_calls.commands.webhooks import WEBHOOK_PATH
 from hubspot_calls.front import behind_proxies
+from hubspot_calls.garbage import calm_collector
 from hubspot_calls.live_sync import LiveSync
 from hubspot_calls.output import say
 from hubspot_calls.receiver_app import build_receiver
@@ -73,6 +74,7 @@ def serve(settings: Settings, /, host: str, port: int, no_sync: bool) -> int:
                 live = LiveSync(settings)
                 if not no_sync:
                     live.start()
+                calm_collector()
                 try:
                     server.run()
                 finally:

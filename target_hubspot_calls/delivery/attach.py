@@ -132,7 +132,12 @@ class Attacher:
         call = claim.call
         try:
             async with self._source.open(
-                call.id, call.recording_url or "", call.recording_expires_at
+                call.id,
+                call.recording_url or "",
+                call.recording_expires_at,
+                may_ask_vapi=await asyncio.to_thread(
+                    self._ledger.is_of_one, call.workspace, call.id
+                ),
             ) as recording:
                 file = await portal.client.upload_file(
                     FileUpload(

@@ -20,6 +20,7 @@ from target_hubspot_calls.delivery.match import Matcher, MatchRules
 from target_hubspot_calls.delivery.new_contacts import ContactMaker
 from target_hubspot_calls.errors import (
     AccountMigrating,
+    CallOutcomeError,
     DailyLimit,
     HubSpotError,
     MissingScope,
@@ -225,21 +226,21 @@ class Portals:
     async def _opened(self, name: str, connection: Connection | None) -> Portal:
         settings = self._settings
         pace = self._paces.of(connection.portal_id or name if connection else name)
-        client = open_client(
-            settings.hubspot_api_url,
-            auth=PortalAuth(self._tokens(connection), self._oauth_app(), now=self._clock.now),
-            pace=pace,
-            sleep=self._clock.sleep,
-        )
+        client = self._client(connection, pace)
         try:
             account = await client.fetch_account()
+            if (shared := self._paces.adopt(account.portal_id, pace)) is not pace:
+                # Another workspace has the same portal: HubSpot counts both as one.
+                await client.aclose()
+                pace, client = shared, self._client(connection, shared)
             kind = EngagementKind[settings.kind.name]
             unique_call_ids = await _ensure_unique_call_ids(client, kind)
-        except HubSpotError as err:
+        except CallOutcomeError as err:
             await client.aclose()
             if isinstance(err, PortalError) and connection is not None:
                 await self._park(connection.id, err)
-            self._note_trouble(name, err)
+            if isinstance(err, HubSpotError):
+                self._note_trouble(name, err)
             raise
         if connection is not None:
             await self._note_working(connection, account.portal_id)
@@ -258,6 +259,14 @@ class Portals:
             connection_id=connection.id if connection else None,
             kind=kind,
             unique_call_ids=unique_call_ids,
+        )
+
+    def _client(self, connection: Connection | None, pace: Pace) -> HubSpotClient:
+        return open_client(
+            self._settings.hubspot_api_url,
+            auth=PortalAuth(self._tokens(connection), self._oauth_app(), now=self._clock.now),
+            pace=pace,
+            sleep=self._clock.sleep,
         )
 
     async def _note_working(self, connection: Connection, portal_id: int) -> None:

@@ -192,6 +192,10 @@ class PortalPaces:
             self._paces[portal] = self._new_pace()
         return self._paces[portal]
 
+    def adopt(self, portal: Hashable, pace: Pace) -> Pace:
+        """The portal's pace, which is the one given unless it has one already."""
+        return self._paces.setdefault(portal, pace)
+
 
 class PacedTransport(httpx.AsyncBaseTransport):
     """Sends each request when the portal's pace has room for it."""

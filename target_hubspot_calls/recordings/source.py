@@ -33,25 +33,34 @@ class RecordingSource:
 
     @asynccontextmanager
     async def open(
-        self, call_id: str, url: str, expires_at: datetime | None
+        self, call_id: str, url: str, expires_at: datetime | None, *, may_ask_vapi: bool = True
     ) -> AsyncIterator[Recording]:
-        """The call's recording, as `RecordingFetcher.open` gives it. Raises RecordingError."""
+        """The call's recording, as `RecordingFetcher.open` gives it. Raises RecordingError.
+
+        With one key for all workspaces, VAPI may be asked only for a call that is surely theirs.
+        """
         async with AsyncExitStack() as stack:
-            yield await self._enter(stack, call_id, url, expires_at)
+            vapi = self._vapi if may_ask_vapi else None
+            yield await self._enter(stack, vapi, call_id, url, expires_at)
 
     async def _enter(
-        self, stack: AsyncExitStack, call_id: str, url: str, expires_at: datetime | None
+        self,
+        stack: AsyncExitStack,
+        vapi: VapiLinks | None,
+        call_id: str,
+        url: str,
+        expires_at: datetime | None,
     ) -> Recording:
         if is_alive(url, expires_at, self._now()):
             try:
                 return await stack.enter_async_context(self._fetcher.open(url))
             except RecordingError as err:
-                if self._vapi is None or err.status not in _WORTH_A_FRESH_LINK:
+                if vapi is None or err.status not in _WORTH_A_FRESH_LINK:
                     raise
-        if self._vapi is None:
-            message = "The recording's link has expired; with VAPI's key a fresh one is asked for."
+        if vapi is None:
+            message = "The recording's link has expired; set vapi_api_key to have fresh ones."
             raise RecordingError(RecordingStatus.EXPIRED, message)
-        fresh = await self._fetch_fresh_link(self._vapi, call_id)
+        fresh = await self._fetch_fresh_link(vapi, call_id)
         return await stack.enter_async_context(self._fetcher.open(fresh))
 
     async def _fetch_fresh_link(self, vapi: VapiLinks, call_id: str) -> str:

@@ -141,7 +141,17 @@ class Ledger:
         query = select(table).where(_is_of(workspace), table.c.call_id == call_id)
         with reading(self._engine) as connection:
             row = connection.execute(query).one_or_none()
-        return None if row is None else recording_link_of(row)
+            if row is None:
+                return None
+            return recording_link_of(row, is_of_one=_is_of_one(connection, workspace, call_id))
+
+    def is_of_one(self, workspace: Workspace, call_id: str) -> bool:
+        """True if no other workspace reported a call with this id.
+
+        VAPI is asked with one key for all, so an id that somebody only copied must open nothing.
+        """
+        with reading(self._engine) as connection:
+            return _is_of_one(connection, workspace, call_id)
 
     def counts(self) -> dict[tuple[str, str | None], int]:
         """How many calls stand where, by state ("due", "waiting", "settled") and latest reason."""
@@ -503,6 +513,11 @@ def _is_of(workspace: Workspace) -> ColumnElement[bool]:
     return and_(
         table.c.user_id == workspace.user_id, table.c.workspace_id == workspace.workspace_id
     )
+
+
+def _is_of_one(connection: Connection, workspace: Workspace, call_id: str) -> bool:
+    of_another = select(table.c.call_id).where(table.c.call_id == call_id, not_(_is_of(workspace)))
+    return connection.execute(of_another.limit(1)).first() is None
 
 
 def _is_claimable(now: datetime) -> ColumnElement[bool]:

@@ -87,10 +87,14 @@ class Accepted:
 
 @dataclass(frozen=True)
 class RecordingLink:
-    """Where a call's recording was last said to be; `url` is None if it has none."""
+    """Where a call's recording was last said to be; `url` is None if it has none.
+
+    `is_of_one` is False where another workspace reported a call with the same id.
+    """
 
     url: str | None
     expires_at: datetime | None
+    is_of_one: bool
 
 
 def new_row(call: Call, now: datetime) -> dict[str, Any]:
@@ -260,10 +264,10 @@ def call_of(row: Row[Any]) -> Call:
     return call_from_json(json.loads(row.record))
 
 
-def recording_link_of(row: Row[Any]) -> RecordingLink:
+def recording_link_of(row: Row[Any], *, is_of_one: bool) -> RecordingLink:
     """The recording a ledger row tells of."""
     call = call_of(row)
-    return RecordingLink(call.recording_url, call.recording_expires_at)
+    return RecordingLink(call.recording_url, call.recording_expires_at, is_of_one)
 
 
 def claim_of(row: Row[Any]) -> Claim:

@@ -224,6 +224,7 @@ calls = Table(
     Index(None, "user_id", "workspace_id", "state", "due_at"),
     Index(None, "user_id", "workspace_id", "recording_due_at"),
     Index(None, "user_id", "workspace_id", "settled_at"),
+    Index(None, "call_id"),
 )
 
 # One process at a time paces and writes a portal; another may once the lease has expired.

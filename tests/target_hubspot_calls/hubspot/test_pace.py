@@ -302,6 +302,14 @@ def test_every_client_of_a_portal_shares_one_pace() -> None:
     assert paces.of(4711).requests.limit == 7
 
 
+def test_a_portal_that_turns_out_to_be_known_has_the_pace_it_had() -> None:
+    paces = PortalPaces()
+    of_first, of_second = paces.of("connection-1"), paces.of("connection-2")
+
+    assert paces.adopt(4_000_000_001, of_first) is of_first
+    assert paces.adopt(4_000_000_001, of_second) is of_first
+
+
 def test_a_pace_without_room_for_one_request_is_refused() -> None:
     with pytest.raises(ValueError, match="room"):
         Pace(0)

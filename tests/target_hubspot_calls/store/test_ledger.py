@@ -306,3 +306,19 @@ def test_what_a_run_holds_past_its_time_is_due_for_others_and_not_for_itself(
 
     assert ledger.due_workspaces(now=later, run_id="run") == []
     assert ledger.due_workspaces(now=later, run_id="other") == [HARBOR]
+
+
+def test_a_call_id_that_another_workspace_reported_too_is_of_neither_alone(
+    ledger: Ledger, a_call: Callable[..., Call], noon: datetime
+) -> None:
+    ours, theirs = a_call(), a_call(user_id="kim", workspace_id="north")
+    ledger.accept([ours], now=noon)
+    alone = ledger.is_of_one(ours.workspace, ours.id)
+    ledger.accept([theirs], now=noon)
+
+    link = ledger.recording_of(ours.workspace, ours.id)
+
+    assert alone
+    assert not ledger.is_of_one(ours.workspace, ours.id)
+    assert link is not None
+    assert not link.is_of_one

@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Creates the table of leases, and the index of what was settled last."""
+    """Creates the table of leases, and indexes of what was settled last and whose a call is."""
     op.create_table(
         "portal_leases",
         sa.Column("portal_id", sa.BigInteger, nullable=False, autoincrement=False),
@@ -25,3 +25,4 @@ def upgrade() -> None:
         "calls",
         ["user_id", "workspace_id", "settled_at"],
     )
+    op.create_index("ix_calls_call_id", "calls", ["call_id"])
