@@ -84,7 +84,8 @@ class Matcher:
         self._rules = rules
         self._monotonic = monotonic
         self._asking = asyncio.Lock()
-        self._known: dict[PhoneNumber, tuple[float, tuple[Contact, ...]]] = {}
+        # By E.164 number; of each contact only what the choice needs, as there may be thousands.
+        self._known: dict[str, tuple[float, tuple[Contact, ...]]] = {}
 
     async def match(self, calls: Sequence[Call]) -> dict[str, Match | CallOutcomeError]:
         """By call id, the contact of each call or why it has none.
@@ -105,7 +106,7 @@ class Matcher:
         for call in calls:
             number = self._parsed(call.customer_number)
             if isinstance(number, PhoneNumber):
-                self._known.pop(number, None)
+                self._known.pop(number.e164, None)
                 if self._maker is not None:
                     await self._maker.forget(number)
 
@@ -113,10 +114,10 @@ class Matcher:
         """Forgets that these calls' numbers had no contact: somebody may have made one since."""
         for call in calls:
             number = self._parsed(call.customer_number)
-            if isinstance(number, PhoneNumber) and number in self._known:
-                _, contacts = self._known[number]
+            if isinstance(number, PhoneNumber) and number.e164 in self._known:
+                _, contacts = self._known[number.e164]
                 if not contacts:
-                    del self._known[number]
+                    del self._known[number.e164]
 
     async def _by_contact_id(self, calls: Sequence[Call]) -> dict[str, Match]:
         hints = {
@@ -181,7 +182,7 @@ class Matcher:
         # One at a time, so that two rounds with the same caller ask once. What is known now is
         # taken along: while we ask for the others, it may be forgotten.
         async with self._asking:
-            known = {number: self._known[number][1] for number in numbers if self._is_known(number)}
+            known = {n: self._known[n.e164][1] for n in numbers if self._is_known(n)}
             return known | await self._ask_for(numbers - known.keys())
 
     async def _ask_for(self, unknown: set[PhoneNumber]) -> dict[PhoneNumber, tuple[Contact, ...]]:
@@ -194,13 +195,13 @@ class Matcher:
             self._known.clear()
         now = self._monotonic()
         found = {number: self._with_number(number, by_national) for number in unknown}
-        self._known |= {number: (now, contacts) for number, contacts in found.items()}
+        self._known |= {number.e164: (now, contacts) for number, contacts in found.items()}
         return found
 
     def _is_known(self, number: PhoneNumber) -> bool:
-        if number not in self._known:
+        if number.e164 not in self._known:
             return False
-        asked_at, contacts = self._known[number]
+        asked_at, contacts = self._known[number.e164]
         return self._monotonic() - asked_at < (KEEP_FOUND_S if contacts else KEEP_MISSING_S)
 
     def _with_number(
@@ -227,7 +228,11 @@ class Matcher:
         if best is NumberMatch.UNREADABLE:
             # Masked values prove nothing by themselves: only the searched property does.
             candidates = {contact.id: contact for contact in by_national.get(number.national, ())}
-        return tuple(c for c in candidates.values() if strength[c.id] is best)
+        return tuple(
+            Contact(c.id, created_at=c.created_at)
+            for c in candidates.values()
+            if strength[c.id] is best
+        )
 
     def _choose(self, contacts: Sequence[Contact]) -> Match | SkipCall:
         if not contacts:

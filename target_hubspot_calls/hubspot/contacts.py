@@ -46,7 +46,7 @@ SEARCH_PROPERTIES = (
 _NATIONAL = re.compile(r"[0-9]{1,20}\Z")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Contact:
     """A contact of the portal; a field not asked for, left empty or masked is None."""
 
