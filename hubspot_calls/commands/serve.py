@@ -74,9 +74,9 @@ def serve(settings: Settings, /, host: str, port: int, no_sync: bool) -> int:
                 live = LiveSync(settings)
                 if not no_sync:
                     live.start()
-                calm_collector()
                 try:
-                    server.run()
+                    with calm_collector():
+                        server.run()
                 finally:
                     live.stop()
         except CannotListen as err:
