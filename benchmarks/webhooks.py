@@ -44,7 +44,7 @@ from call_stream.segment_log import Entry, SegmentLog, open_segment_log
 from call_stream.stream import SEGMENT_BYTES, CallStreamWriter, EntryKind, open_reader
 from hubspot_calls.commands import serve as command
 from hubspot_calls.rooms import open_store
-from hubspot_calls.settings import Settings
+from hubspot_calls.settings import load_settings
 
 BARE, DURABLE, EACH = "bare Starlette", "durable", "fsync per request"
 KINDS = (BARE, DURABLE, EACH)
@@ -263,7 +263,7 @@ def serve(kind: str, folder: Path) -> None:
     else:
         os.environ["HUBSPOT_CALLS_DATA_DIR"] = str(folder / "data")
         (folder / "data").mkdir(mode=0o700)
-        with open_store(Settings(data_dir=folder / "data")) as store:
+        with open_store(load_settings(folder)) as store:
             webhook, headers["X-Vapi-Secret"] = store.webhooks.create("bench", "bench")
         run_command(kind, folder, f"/api/webhooks/{webhook.id}", headers, disk)
     stored = sum(1 for _ in open_reader(f"file:{folder}/data/stream").read())
