@@ -184,8 +184,9 @@ def measure(kind: str, body: bytes, seconds: int, connections: int) -> Run:
             wrk_cpu = os.times().children_user + os.times().children_system - wrk_cpu
             others = (busy_s() - busy - cpu - wrk_cpu) / took_s
         counted = json.loads((folder / "counted").read_text())
+        tail = "".join((folder / "log").read_text().splitlines(keepends=True)[-5:])
     if "Non-2xx" in text or "Socket errors" in text:
-        sys.exit(f"{kind} did not answer every request with 200:\n{text}")
+        sys.exit(f"{kind} did not answer every request with 200:\n{text}{tail}")
     requests = int(re.findall(r"(\d+) requests in", text)[0])
     return Run(
         per_s=float(re.findall(r"Requests/sec:\s+([\d.]+)", text)[0]),

@@ -33,7 +33,10 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 # DuckDB keeps other processes out and lets threads of one process in together; two threads
 # that looked for the same row before writing it would both write it. Also guards the umask.
 _ONE_WRITER = threading.Lock()
-_LOCKED = re.compile(r"Could not set lock|Conflicting lock|different configuration")
+# The last two are another thread of this process that opens or closes the file just now.
+_LOCKED = re.compile(
+    r"Could not set lock|Conflicting lock|different configuration|already attached by database"
+)
 # Its own, as whoever seeds the common one wants nobody else to use it up.
 _DICE = random.Random()
 _HOLDER = re.compile(r"\(PID (\d+)\)")

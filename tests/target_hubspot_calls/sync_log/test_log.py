@@ -397,6 +397,43 @@ def test_threads_of_one_process_may_write_and_read_at_once(path, a_row):
 
 
 @pytest.mark.parametrize("work", ["append", "history"])
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        duckdb.ConnectionException(
+            "Connection Error: Can't open a connection to same database file with a different"
+            " configuration than existing connections"
+        ),
+        duckdb.OperationalError(
+            "Resource In Use Error: Unique file handle conflict: Cannot attach"
+            ' "sync_log" - the database file "sync_log.duckdb" is already attached by database'
+            ' "sync_log"'
+        ),
+    ],
+    ids=["opened otherwise", "closing"],
+)
+def test_a_file_that_another_thread_just_closes_is_waited_for(
+    path, a_row, monkeypatch, work, refusal
+):
+    SyncLog(path).append([a_row()])
+    connect, refusals = duckdb.connect, [refusal, refusal]
+    sleeps: list[float] = []
+
+    def connect_later(*args, **options):
+        if refusals:
+            raise refusals.pop()
+        return connect(*args, **options)
+
+    monkeypatch.setattr(duckdb, "connect", connect_later)
+    log = SyncLog(path, sleep=sleeps.append)
+
+    log.append([a_row()]) if work == "append" else log.history()
+
+    assert len(sleeps) == 2
+    assert log.history().total == (2 if work == "append" else 1)
+
+
+@pytest.mark.parametrize("work", ["append", "history"])
 def test_a_directory_in_place_of_the_file_is_said(path, a_row, work):
     path.mkdir(parents=True)
     log = SyncLog(path)
