@@ -45,6 +45,9 @@ class Front:
 
     door: FrontDoor
     sessions: PageSessions
+    session_desk: SessionDesk
+    oauth_desk: OAuthDesk
+    status_desk: StatusDesk
     routes: list[Route]
     beside: list[AbstractAsyncContextManager[object]]
 
@@ -72,39 +75,31 @@ def build_front(
     client = GrantClient(app) if app is not None else None
     consents = Consents(OAuthStates(engine), grants, store.ledger, client)
     has_service_key = settings.service_key is not None
+    session_desk = SessionDesk(
+        store.keys, directory, cookies, sessions, door, public_url, lifetime=lifetime
+    )
+    oauth_desk = OAuthDesk(
+        door, sessions, cookies, page_url(settings), consents, service_key=has_service_key
+    )
+    status_desk = StatusDesk(
+        door,
+        connections,
+        consents,
+        ProgressCache(ProgressReader(engine)),
+        load_backlog,
+        service_key=has_service_key,
+        can_connect=client is not None and not has_service_key,
+    )
     routes = [
         *landing_routes(),
-        *session_routes(
-            SessionDesk(
-                store.keys, directory, cookies, sessions, door, public_url, lifetime=lifetime
-            )
-        ),
-        *oauth_routes(
-            OAuthDesk(
-                door,
-                sessions,
-                cookies,
-                page_url(settings),
-                consents,
-                service_key=has_service_key,
-            )
-        ),
-        *status_routes(
-            StatusDesk(
-                door,
-                connections,
-                consents,
-                ProgressCache(ProgressReader(engine)),
-                load_backlog,
-                service_key=has_service_key,
-                can_connect=client is not None and not has_service_key,
-            )
-        ),
+        *session_routes(session_desk),
+        *oauth_routes(oauth_desk),
+        *status_routes(status_desk),
     ]
     beside: list[AbstractAsyncContextManager[object]] = []
     if client is not None and app is not None:
         beside = [client, TokenKeeper(grants, connections, app, client.send)]
-    return Front(door, sessions, routes, beside)
+    return Front(door, sessions, session_desk, oauth_desk, status_desk, routes, beside)
 
 
 def behind_proxies(app: ASGIApp, settings: Settings) -> ASGIApp:

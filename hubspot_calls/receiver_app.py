@@ -6,16 +6,25 @@ the application is served.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from call_stream.stream import CallStreamWriter
 from hubspot_calls.front import build_front
 from hubspot_calls.keyring import open_keyring
+from hubspot_calls.pages import build_pages
 from hubspot_calls.rooms import Store, open_sync_log
 from hubspot_calls.settings import Settings
 from receiver.access import Doorkeeper
 from receiver.app import Receiver, create_app
-from receiver.metrics import Figures, MetricsDesk, ReceiverMetrics, StreamBacklog, metrics_routes
+from receiver.connections import TurnedAway
+from receiver.metrics import (
+    ConnectionFigures,
+    Figures,
+    MetricsDesk,
+    ReceiverMetrics,
+    StreamBacklog,
+    metrics_routes,
+)
 from receiver.openapi.document import openapi_routes
 from receiver.raw_reports import RawReports
 from receiver.recordings import RecordingDesk
@@ -39,15 +48,22 @@ def build_receiver(
     stream: CallStreamWriter,
     *,
     load_backlog: Callable[[], StreamBacklog] | None = None,
+    turned_away: Mapping[TurnedAway, int] | None = None,
 ) -> Receiver:
-    """The application; shutting it down closes `stream`."""
+    """The application; shutting it down closes `stream`.
+
+    Its metrics tell of the connections that the server counts in `turned_away`.
+    """
     front = build_front(settings, store, open_keyring(store), load_backlog=load_backlog)
     door = front.door
     threads = WorkerThreads("api")
     metrics = ReceiverMetrics()
     metrics.registry.register(Figures(metrics, lambda: load_figures(store.engine), load_backlog))
+    if turned_away is not None:
+        metrics.registry.register(ConnectionFigures(turned_away))
     sync_log = open_sync_log(settings, wait_s=_SYNC_LOG_WAIT_S)
     token = settings.metrics_token
+    pages = build_pages(settings, store, front)
     tally = WebhookTally(store.webhook_counts.add)
     raw_reports = _raw_reports(settings, store)
     return create_app(
@@ -61,6 +77,7 @@ def build_receiver(
         recordings=_recording_desk(settings, store, door),
         routes=[
             *front.routes,
+            *pages.routes,
             *openapi_routes(settings.public_url),
             *history_routes(HistoryDesk(door, sync_log, CallStates(store.engine), threads)),
             *retry_routes(RetryDesk(door, sync_log, store.retries, threads)),
@@ -70,6 +87,7 @@ def build_receiver(
         ],
         beside=[*front.beside, threads, tally, *([raw_reports] if raw_reports else ())],
         on_answered=metrics.on_answered,
+        error_page=pages.error_page,
         webhook_desk=WebhookDesk(
             on_event=[metrics.on_event, tally.count],
             keep_raw=raw_reports.keep if raw_reports else None,

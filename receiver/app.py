@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from call_stream.stream import CallStreamWriter
-from receiver.failures import failure_handlers
+from receiver.failures import ErrorPage, failure_handlers
 from receiver.health import StreamWatch, health_routes, space_left
 from receiver.lookups import WebhookDirectory, WebhookLookup
 from receiver.recordings import RecordingDesk, recording_routes
@@ -53,11 +53,13 @@ def create_app(
     beside: Sequence[AbstractAsyncContextManager[object]] = (),
     on_answered: OnAnswered | None = None,
     webhook_desk: WebhookDesk | None = None,
+    error_page: ErrorPage | None = None,
 ) -> Receiver:
     """The receiver's application: webhooks, health, links to recordings, `routes`.
 
     It owns `stream` and `recordings` from now on: shutting down closes them. What is `beside` runs
-    for as long as the application does; `on_answered` hears of each request but the webhooks'.
+    for as long as the application does; `on_answered` hears of each request but the webhooks';
+    `error_page` shows people what fails.
     """
     lookup = WebhookLookup(
         webhooks, keep_s=settings.webhook_cache_s, most=settings.webhook_cache_size
@@ -83,7 +85,7 @@ def create_app(
             *routes,
         ],
         lifespan=lifespan,
-        exception_handlers=failure_handlers(),
+        exception_handlers=failure_handlers(error_page),
     )
     others.router.redirect_slashes = False
     guarded = SecurityHeaders(

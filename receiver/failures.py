@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from receiver.answers import Refusal, error_content
+from receiver.security_headers import API_PREFIX
 from target_hubspot_calls.errors import CallSyncError, StoreUnavailable, WrongEncryptionKey
 from target_hubspot_calls.sync_log.opening import SyncLogBusy, SyncLogUnavailable
 
@@ -31,10 +32,25 @@ _HTTP_ERRORS = {
 }
 
 Handler = Callable[[Request, Exception], Awaitable[Response]]
+ErrorPage = Callable[[Request, Refusal], Response]
+"""Shows a refusal to people."""
 
 
-def failure_handlers() -> dict[type[Exception], Handler]:
-    """What Starlette is given as `exception_handlers`; every route raises, none answers errors."""
+def failure_handlers(error_page: ErrorPage | None = None) -> dict[type[Exception], Handler]:
+    """What Starlette is given as `exception_handlers`; every route raises, none answers errors.
+
+    Browsers that look at a page get the refusal as one, from `error_page`.
+    """
+
+    async def answer(request: Request, err: Exception) -> Response:
+        if isinstance(err, CallSyncError):
+            # The answer leaves out paths and process ids; whoever runs the receiver needs them.
+            logger.warning("%s", err)
+        refusal = refusal_of(err)
+        if error_page is not None and _is_page(request):
+            return error_page(request, refusal)
+        return refused(refusal)
+
     kinds = (
         Refusal,
         StoreUnavailable,
@@ -45,7 +61,7 @@ def failure_handlers() -> dict[type[Exception], Handler]:
         ClientDisconnect,
         Exception,
     )
-    return dict.fromkeys(kinds, _answer)
+    return dict.fromkeys(kinds, answer)
 
 
 def refusal_of(err: Exception) -> Refusal:
@@ -76,11 +92,10 @@ def refused(refusal: Refusal) -> JSONResponse:
     return JSONResponse(content, refusal.status, headers=refusal.headers)
 
 
-async def _answer(request: Request, err: Exception) -> Response:
-    if isinstance(err, CallSyncError):
-        # The answer leaves out paths and process ids; whoever operates the receiver needs them.
-        logger.warning("%s", err)
-    return refused(refusal_of(err))
+def _is_page(request: Request) -> bool:
+    """True for what somebody looks at in a browser."""
+    is_api = request.url.path.startswith(API_PREFIX)
+    return not is_api and "text/html" in request.headers.get("accept", "")
 
 
 def _of_http(err: HTTPException) -> Refusal:

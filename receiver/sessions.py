@@ -27,6 +27,7 @@ from target_hubspot_calls.store.sessions import LIFETIME, Session
 
 SESSION_PATH = "/api/session"
 CSRF_HEADER = "X-CSRF-Token"
+BACKGROUND_HEADER = "X-Background"
 CSRF_FIELD = "csrf_token"
 KEY_FIELD = "access_key"
 _LONGEST_KEY = 200
@@ -38,8 +39,8 @@ class SessionDirectory(Protocol):
     def create(self, access_key_id: str, /) -> tuple[Session, str] | None:
         """A new session and its id, None if the key was revoked."""
 
-    def find(self, session_id: str, /) -> Session | None:
-        """The session, None if it has ended."""
+    def find(self, session_id: str, /, *, is_used: bool = True) -> Session | None:
+        """The session, None if it has ended; one that is not used now still ends when idle."""
 
     def end(self, session: Session, /) -> None:
         """Signs the browser out."""
@@ -76,7 +77,9 @@ class PageSessions:
         session_id = self._cookies.session_id(request)
         if session_id is None:
             return None
-        return await asyncio.to_thread(self._directory.find, session_id)
+        # What pages ask for by themselves must not keep somebody signed in who has gone home.
+        is_used = BACKGROUND_HEADER not in request.headers
+        return await asyncio.to_thread(self._directory.find, session_id, is_used=is_used)
 
     def csrf_token(self, request: Request) -> str | None:
         """What pages of this session send back with every change, None without a session."""
@@ -96,6 +99,15 @@ class PageSessions:
 
 
 @dataclass(frozen=True)
+class OpenedSession:
+    """A session that has just begun, and the path of ours that its browser wanted to see."""
+
+    session: Session
+    session_id: str = field(repr=False)
+    return_to: str | None = None
+
+
+@dataclass(frozen=True)
 class SessionDesk:
     """All that the routes need; `lifetime` is how long browsers keep the cookie."""
 
@@ -107,6 +119,12 @@ class SessionDesk:
     public_url: str
     lifetime: timedelta = LIFETIME
     limits: SignInLimits = field(default_factory=SignInLimits)
+
+    def with_cookie(self, answer: Response, opened: OpenedSession) -> Response:
+        """The answer, which gives the browser the session."""
+        max_age_s = int(self.lifetime.total_seconds())
+        self.cookies.set_session(answer, opened.session_id, max_age_s=max_age_s)
+        return answer
 
 
 def session_routes(desk: SessionDesk) -> list[Route]:
@@ -142,8 +160,8 @@ def session_routes(desk: SessionDesk) -> list[Route]:
     ]
 
 
-async def _signed_in(desk: SessionDesk, request: Request) -> Response:
-    """The answer with a session that is new, whatever the browser had before."""
+async def open_session(desk: SessionDesk, request: Request) -> OpenedSession:
+    """A session that is new, whatever the browser had before. Raises Refusal (401, 403, 429)."""
     if is_foreign(request, origin_of(desk.public_url)):
         raise cross_site()
     address = request.client.host if request.client else "unknown"
@@ -160,23 +178,30 @@ async def _signed_in(desk: SessionDesk, request: Request) -> Response:
     before = await desk.sessions.session_if_any(request)
     if before is not None:
         await asyncio.to_thread(desk.directory.end, before)
-    session, session_id = made
-    answer: Response
+    return OpenedSession(*made, return_to=own_path(fields.get("return_to", "")))
+
+
+def to_first_page(desk: SessionDesk, opened: OpenedSession) -> Response:
+    """Sends the browser to the page it wanted, with its session."""
+    to = f"{desk.public_url}/"
+    if opened.return_to is not None:
+        to = origin_of(desk.public_url) + opened.return_to
+    return desk.with_cookie(RedirectResponse(to, status_code=303), opened)
+
+
+async def _signed_in(desk: SessionDesk, request: Request) -> Response:
+    opened = await open_session(desk, request)
     if is_form(request) and not prefers_json(request.headers.get("accept", "")):
-        path = own_path(fields.get("return_to", ""))
-        to = origin_of(desk.public_url) + path if path else f"{desk.public_url}/"
-        answer = RedirectResponse(to, status_code=303)
-    else:
-        answer = JSONResponse(
-            {
-                **_named(session.user_id, session.workspace_id, "session"),
-                **_ends(desk, session),
-                "csrfToken": desk.cookies.csrf_token(session_id),
-            }
-        )
-    max_age_s = int(desk.lifetime.total_seconds())
-    desk.cookies.set_session(answer, session_id, max_age_s=max_age_s)
-    return answer
+        return to_first_page(desk, opened)
+    session = opened.session
+    answer = JSONResponse(
+        {
+            **_named(session.user_id, session.workspace_id, "session"),
+            **_ends(desk, session),
+            "csrfToken": desk.cookies.csrf_token(opened.session_id),
+        }
+    )
+    return desk.with_cookie(answer, opened)
 
 
 def _account_of(desk: SessionDesk, caller: Caller, csrf_token: str | None) -> dict[str, object]:

@@ -75,8 +75,11 @@ class Sessions:
             connection.execute(insert(sessions).values(row))
         return Session(user_id=owner.user_id, workspace_id=owner.workspace_id, **row), session_id
 
-    def find(self, session_id: str) -> Session | None:
-        """The session, None if it has ended or its key was revoked. Noted as seen just now."""
+    def find(self, session_id: str, *, is_used: bool = True) -> Session | None:
+        """The session, None if it has ended or its key was revoked.
+
+        Noted as seen just now if it is used; one that is only looked at ends as if it were not.
+        """
         now = self._clock()
         chosen = (
             select(sessions, access_keys.c.user_id, access_keys.c.workspace_id)
@@ -90,7 +93,7 @@ class Sessions:
         if row is None:
             return None
         session = Session(**row._mapping)
-        if now - session.seen_at > _SEEN_AGAIN_AFTER:
+        if is_used and now - session.seen_at > _SEEN_AGAIN_AFTER:
             self._note_seen(session, now)
         return session
 

@@ -26,17 +26,25 @@ LOGS = "/api/hubspot/sync-logs"
 class Case:
     """How a route is asked for what is ada's.
 
-    `shows` is what ada herself sees there; `is_open` says that nobody need say who they are.
+    `shows` is what ada herself sees there; `is_open` says that nobody need say who they are;
+    `is_page` that people are sent to sign in.
     """
 
     path: str
     shows: str | None = None
     is_open: bool = False
+    is_page: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
 CASES: dict[tuple[str, str], list[Case]] = {
     ("GET", "/"): [Case("/", is_open=True), Case("/?hubspot=connected", is_open=True)],
+    ("GET", "/static/{name}"): [Case("/static/app.css", is_open=True)],
+    ("GET", "/sign-in"): [Case("/sign-in", is_open=True)],
+    ("POST", "/sign-in"): [
+        Case("/sign-in", is_open=True, options={"data": {"access_key": "hck_nobodys"}})
+    ],
+    ("POST", "/sign-out"): [Case("/sign-out", is_page=True)],
     ("GET", "/healthz"): [Case("/healthz", is_open=True)],
     ("GET", "/readyz"): [Case("/readyz", is_open=True)],
     ("GET", "/metrics"): [Case("/metrics", is_open=True)],
@@ -173,8 +181,12 @@ def test_who_shows_no_good_key_gets_nothing(
         headers = {} if shown is None else {"Authorization": shown}
         answer = shared_whole.ask(method, path, of=None, headers=headers, **case.options)
 
-        assert answer.status_code == 401
-        assert "www-authenticate" in answer.headers
+        if case.is_page:
+            assert answer.status_code == 303
+            assert answer.headers["location"].startswith("/sign-in")
+        else:
+            assert answer.status_code == 401
+            assert "www-authenticate" in answer.headers
         assert "canary" not in answer.text
     assert stored_of(shared_whole, ADA) == before
 

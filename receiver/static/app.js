@@ -1,0 +1,171 @@
+// Makes pages livelier; each of them works without it.
+"use strict";
+(() => {
+  const background = { headers: { "X-Background": "1" }, credentials: "same-origin", cache: "no-store" };
+  const liveEveryMs = 4000;
+
+  // The viewer's time zone: pages show times, days and filters in it from the next request on.
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+  if (document.documentElement.dataset.zone !== zone) {
+    const secure = location.protocol === "https:" ? "; Secure" : "";
+    document.cookie = `hubspot_calls_zone=${zone}; Path=/; Max-Age=31536000; SameSite=Lax${secure}`;
+    const isKept = document.cookie.includes(`hubspot_calls_zone=${zone}`);
+    const isForm = document.querySelector("main form[method=post] input:not([type=hidden])");
+    if (isKept && !isForm && sessionStorage.getItem("zone") !== zone) {
+      sessionStorage.setItem("zone", zone);
+      location.reload();
+      return;
+    }
+  }
+
+  // A page that a form answered with must not send the form again when it is loaded again.
+  if (document.body.dataset.address) history.replaceState(null, "", document.body.dataset.address);
+  // What an address said once is not said again.
+  const address = new URL(location.href);
+  if (["notice", "hubspot"].some((name) => address.searchParams.has(name))) {
+    ["notice", "count", "hubspot", "message", "code"].forEach((name) => address.searchParams.delete(name));
+    history.replaceState(null, "", address);
+  }
+
+  const notices = document.getElementById("notices");
+  function say(text, kind, link) {
+    const line = document.createElement("p");
+    line.className = `notice ${kind}`;
+    const words = document.createElement("span");
+    words.textContent = text;
+    line.append(words);
+    if (link) {
+      const anchor = document.createElement("a");
+      anchor.href = link.href;
+      anchor.textContent = link.text;
+      words.append(" ", anchor);
+    }
+    notices.replaceChildren(line);
+  }
+
+  async function copy(button) {
+    const field = document.getElementById(button.dataset.copy);
+    try {
+      await navigator.clipboard.writeText(field.value);
+    } catch {
+      field.select();
+      document.execCommand("copy");
+    }
+    const before = button.lastChild.textContent;
+    button.lastChild.textContent = "Copied";
+    setTimeout(() => { button.lastChild.textContent = before; }, 2000);
+  }
+
+  // Parts marked `data-live`, each with an id, take over what they are on a newer copy of the page.
+  async function renew(from) {
+    const answer = await fetch(from || location.href, background);
+    if (answer.status === 401) return sessionEnded();
+    if (!answer.ok) return false;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const part of document.querySelectorAll("[data-live]")) {
+      const newer = fresh.getElementById(part.id);
+      if (!newer || part.contains(document.activeElement) && part.querySelector("details[open]")) continue;
+      if (newer.innerHTML !== part.innerHTML) {
+        part.innerHTML = newer.innerHTML;
+        prepare(part);
+      }
+    }
+    return true;
+  }
+
+  let isOver = false;
+  function sessionEnded() {
+    isOver = true;
+    const back = encodeURIComponent(location.pathname + location.search);
+    say("Your session has ended; what you see is no longer renewed.", "neutral",
+        { href: `/sign-in?why=expired&return_to=${back}`, text: "Sign in again" });
+    return false;
+  }
+
+  // `data-mark` is what the page was made of; when the address in `data-live-mark` says another
+  // word, something is new. The page is asked for again only then.
+  function watch() {
+    const marked = document.querySelector("[data-live-mark]");
+    if (!marked) return;
+    let mark = marked.dataset.mark;
+    setInterval(async () => {
+      if (document.hidden || isOver) return;
+      try {
+        const answer = await fetch(marked.dataset.liveMark, background);
+        if (answer.status === 401) return sessionEnded();
+        if (!answer.ok) return;
+        const newest = (await answer.json()).mark;
+        if (newest !== mark && await renew()) mark = newest;
+      } catch { /* Away for a moment; the next look finds it again. */ }
+    }, liveEveryMs);
+  }
+
+  // What takes longer than the page comes after it.
+  async function load(part) {
+    part.setAttribute("aria-busy", "true");
+    try {
+      const answer = await fetch(part.dataset.load, background);
+      if (answer.status === 401) return sessionEnded();
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const content = fresh.querySelector("[data-loaded]");
+      if (answer.ok && content) part.replaceChildren(content);
+    } catch { /* The link inside stays, and leads to the same. */ }
+    part.removeAttribute("aria-busy");
+  }
+
+  // HubSpot in a window of its own; where none opens, the link leads there in this one.
+  function connect(event, link) {
+    const popup = window.open(`${link.href}${link.search ? "&" : "?"}popup=1`, "hubspot-connect",
+                              "popup,width=720,height=820");
+    if (!popup) return;
+    event.preventDefault();
+    const card = document.getElementById("connection");
+    card?.setAttribute("aria-busy", "true");
+    say("Go on in the HubSpot window.", "neutral");
+    const watching = setInterval(async () => {
+      // HubSpot may cut the tie between the windows, which looks like closing: say nothing certain.
+      if (!popup.closed) return;
+      clearInterval(watching);
+      card?.removeAttribute("aria-busy");
+      if (isTold) return;
+      say("The HubSpot window is closed. If you granted access there, this page shows it in a moment.", "neutral");
+      setTimeout(() => { if (!isTold) renew(); }, 1500);
+    }, 500);
+  }
+
+  let isTold = false;
+  function told(data) {
+    if (!data || data.type !== "hubspot-calls" || isTold) return;
+    isTold = true;
+    const here = new URL(location.pathname, location.origin);
+    for (const name of ["hubspot", "code"]) if (data[name]) here.searchParams.set(name, data[name]);
+    location.replace(here);
+  }
+
+  function prepare(root) {
+    for (const button of root.querySelectorAll("[data-copy]")) button.hidden = false;
+    for (const part of root.querySelectorAll("[data-load]")) load(part);
+    for (const field of root.querySelectorAll("[data-submit-on-change]")) {
+      field.addEventListener("change", () => field.form.requestSubmit());
+    }
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (button) copy(button);
+    const link = event.target.closest("[data-popup]");
+    if (link && event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey) connect(event, link);
+  });
+  document.addEventListener("submit", (event) => {
+    // A form pressed twice is sent once.
+    const button = event.submitter;
+    if (event.target.method === "post" && button) setTimeout(() => { button.disabled = true; });
+  });
+  window.addEventListener("pageshow", () => {
+    for (const button of document.querySelectorAll("form[method=post] button[disabled]")) button.disabled = false;
+  });
+  window.addEventListener("message", (event) => { if (event.origin === location.origin) told(event.data); });
+  try { new BroadcastChannel("hubspot-calls").onmessage = (event) => told(event.data); } catch { /* Old browser. */ }
+  prepare(document);
+  watch();
+})();
