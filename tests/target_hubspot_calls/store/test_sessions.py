@@ -84,6 +84,18 @@ def test_sessions_end_idle_and_for_good(engine, key, clock):
     assert sessions.find(idle) is None
 
 
+def test_looking_at_a_session_does_not_keep_it_alive(engine, key, clock):
+    sessions = Sessions(engine, clock=clock, idle=timedelta(hours=1))
+    _, session_id = sessions.create(key.id)
+
+    clock.pass_s(59 * 60)
+    looked_at = sessions.find(session_id, is_used=False)
+    clock.pass_s(2 * 60)
+
+    assert looked_at is not None
+    assert sessions.find(session_id) is None
+
+
 def test_sessions_that_ended_are_swept_out_by_the_next_sign_in(sessions, key, clock, engine):
     for _ in range(5):
         sessions.create(key.id)
