@@ -1,41 +1,41 @@
-"""The `calls` stream: schema, key, bookmark, and the door through which its records come.
+"""The `calls` stream: schema, key, and a bookmark for each of the two doors its records come by.
 
-Knows Singer and the call stream; it must not know HTTP, or how a VAPI body is read.
+Knows Singer and the doors; it must not know how a call stream or VAPI's API is read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import msgspec
 from singer_sdk import Stream
 from singer_sdk import typing as th
 from singer_sdk.helpers._util import utc_now
 from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from singer_sdk.singerlib.encoding.simple import RecordMessage
 
-from call_stream.excerpt import record_from_excerpt
-from call_stream.quarantine import decode_unusable
-from call_stream.record import CallRecord, CallSource, UnusableReport
-from call_stream.stream import (
-    CallStreamReader,
-    EntryKind,
-    StreamEntry,
-    StreamError,
-    open_reader,
-)
-from call_stream.values import to_iso
+from call_stream.record import CallSource
+from call_stream.stream import StreamError
+from call_stream.values import to_moment
+from tap_vapi.api_door import ApiDoor, Record, Span, span_of, to_epoch_ms
+from tap_vapi.api_poll import ApiPoll
 from tap_vapi.output import wait_for_reader
+from tap_vapi.stream_door import StreamDoor, to_position
+from tap_vapi.vapi import Vapi, VapiError
+from tap_vapi.windows import WindowRead
 
 if TYPE_CHECKING:
     from tap_vapi.tap import TapVapi
 
+STREAM, API = "stream", "api"
+"""The two doors, as the setting `sources` names them."""
+
 POLL_S = 0.05
 """How often a following tap looks for new calls, in seconds."""
-
-_RECORD_FIELDS = dict.fromkeys(CallRecord.__struct_fields__).keys()
 
 CALLS_SCHEMA = th.PropertiesList(
     th.Property("id", th.StringType, required=True, description="VAPI's id of the call"),
@@ -85,7 +85,11 @@ CALLS_SCHEMA = th.PropertiesList(
 
 
 class CallsStream(Stream):
-    """Calls in the order in which their source tells them; one bookmark for each source."""
+    """Calls in the order in which their source tells them; one bookmark for each source.
+
+    That of the call stream is a position; that of the API is the time, in epoch milliseconds, up to
+    which every change has been read.
+    """
 
     name = "calls"
     schema: ClassVar[dict[str, Any]] = CALLS_SCHEMA
@@ -98,26 +102,136 @@ class CallsStream(Stream):
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
 
     _tap: TapVapi
-    _bookmark_entry: dict[str, Any] | None = None
 
     @property
     def partitions(self) -> list[dict[str, Any]]:
         """One partition of the state for each source that is read."""
-        return [{"source": source} for source in dict.fromkeys(self.config["sources"])]
+        return [{"source": source} for source in self._tap.sources]
 
-    def get_records(self, context: Mapping[str, Any] | None) -> Iterable[dict[str, Any]]:
+    def get_records(self, context: Mapping[str, Any] | None) -> Iterable[Record]:
         """The records behind the source's bookmark; in follow mode, until the tap is stopped.
 
-        Ends the run with one sentence and exit 1 where the call stream cannot be read on.
+        Ends the run with one sentence and exit 1 where a source cannot be read on.
         """
+        source = (context or {}).get("source", STREAM)
         try:
-            yield from self._stream_records(context)
-        except StreamError as err:
+            yield from self._records_of(source)
+        except (StreamError, VapiError) as err:
             self.logger.error("%s", err)
             raise SystemExit(1) from err
         except OSError as err:
             self.logger.error("The call stream cannot be read: %s", err.strerror)
             raise SystemExit(1) from err
+
+    def _records_of(self, source: str) -> Iterator[Record]:
+        if self.config["follow"]:
+            # Both doors at once: the first of them would never come to its end.
+            if source == self._tap.sources[0]:
+                yield from self._follow()
+        elif source == STREAM:
+            door = self._open_stream()
+            yield from self._read_stream(door)
+            self._say_end(door)
+        else:
+            with self._open_vapi() as vapi:
+                yield from self._told(ApiDoor(vapi).read(self._span()))
+
+    def _follow(self) -> Iterator[Record]:
+        with ExitStack() as stack:
+            door = self._open_stream() if STREAM in self._tap.sources else None
+            poll = None
+            if API in self._tap.sources:
+                vapi = stack.enter_context(self._open_vapi())
+                poll = stack.enter_context(ApiPoll(ApiDoor(vapi), self._span()))
+            while not self._tap.stopping:
+                if door is not None:
+                    yield from self._read_stream(door)
+                if poll is not None and not self._tap.stopping:
+                    yield from self._told(poll.take())
+                # Also a tick by which the target sends off a batch that is not full.
+                self._write_state_message()
+                if not self._tap.stopping:
+                    wait_for_reader(POLL_S)
+            if door is not None:
+                self._say_end(door)
+
+    def _read_stream(self, door: StreamDoor) -> Iterator[Record]:
+        for record in door.read():
+            yield self._owned(record)
+            if self._tap.stopping:
+                return
+
+    def _told(self, found: Iterable[Record | WindowRead]) -> Iterator[Record]:
+        """What the API's door gives out; the bookmark moves when a window has been read whole."""
+        for each in found:
+            if isinstance(each, WindowRead):
+                self._move_bookmark(API, to_epoch_ms(each.until))
+            else:
+                yield self._owned(each)
+            if self._tap.stopping:
+                return
+
+    def _owned(self, record: Record) -> Record:
+        record["user_id"] = record["user_id"] or self.config["user_id"]
+        record["workspace_id"] = record["workspace_id"] or self.config["workspace_id"]
+        return record
+
+    def _open_stream(self) -> StreamDoor:
+        url = self.config.get("stream_url") or f"file:{self.config['data_dir']}/stream"
+        position = to_position(self._bookmark(STREAM))
+        door = StreamDoor(url, after=position, reader_name=self.config["reader_name"])
+        door.save_confirmed()
+        return door
+
+    def _say_end(self, door: StreamDoor) -> None:
+        if door.unusable_count:
+            self.logger.warning(
+                "%d of the reports cannot become a call; the sync history says of each why.",
+                door.unusable_count,
+            )
+        self.logger.info(
+            "Read %d reports from the call stream, up to position %d",
+            door.read_count,
+            door.position,
+        )
+
+    def _open_vapi(self) -> Vapi:
+        return Vapi(self.config["vapi_api_key"], self.config["vapi_api_url"])
+
+    def _span(self) -> Span:
+        bookmark = self._bookmark(API)
+        if isinstance(bookmark, bool) or not isinstance(bookmark, int | None):
+            raise VapiError("The state's bookmark of VAPI's API is not a time in milliseconds.")
+        start, end = (to_moment(self.config.get(name)) for name in ("start_date", "end_date"))
+        return span_of(bookmark, start, end, datetime.now(UTC))
+
+    def _bookmark(self, source: str) -> object:
+        if self.replication_method == REPLICATION_FULL_TABLE:
+            return None
+        return self.get_context_state({"source": source}).get("replication_key_value")
+
+    def _move_bookmark(self, source: str, value: int) -> None:
+        entry = self._entries.get(source)
+        if entry is None:
+            entry = self._entries[source] = self.get_context_state({"source": source})
+        entry["replication_key"] = self.replication_key
+        entry["replication_key_value"] = value
+        self.state_manager.is_flushed = False
+
+    @cached_property
+    def _entries(self) -> dict[str, dict[str, Any]]:
+        """The state's entry of each source, looked up once: it is written at every record."""
+        return {}
+
+    def _increment_stream_state(
+        self, latest_record: dict[str, Any], *, context: Mapping[str, Any] | None = None
+    ) -> None:
+        """Moves the call stream's bookmark. Positions only grow, so there is nothing to compare."""
+        if latest_record["source"] != CallSource.API:
+            self._move_bookmark(STREAM, latest_record["sequence"])
+
+    def _write_starting_replication_value(self, context: Mapping[str, Any] | None) -> None:
+        """Writes nothing: `start_date` is a time, and a bookmark here may be a position."""
 
     def _generate_record_messages(
         self, record: dict[str, Any]
@@ -138,123 +252,3 @@ class CallsStream(Stream):
     @cached_property
     def _every_field_is_selected(self) -> bool:
         return all(self.mask["properties", name] for name in self.schema["properties"])
-
-    def _increment_stream_state(
-        self, latest_record: dict[str, Any], *, context: Mapping[str, Any] | None = None
-    ) -> None:
-        """Moves the bookmark. Positions only grow, so there is nothing to compare with."""
-        if self._bookmark_entry is None:
-            self._bookmark_entry = self.get_context_state(context)
-        self._bookmark_entry["replication_key"] = self.replication_key
-        self._bookmark_entry["replication_key_value"] = latest_record["sequence"]
-
-    def _stream_records(self, context: Mapping[str, Any] | None) -> Iterable[dict[str, Any]]:
-        self._bookmark_entry = None
-        reader = open_reader(self._stream_url())
-        position = self._bookmark(context)
-        self._save_confirmed(reader, position)
-        read, unusable = 0, 0
-        while not self._tap.stopping:
-            for entry in reader.read(after=position):
-                position = entry.position
-                record = self._to_record(entry)
-                read += 1
-                unusable += "unusable" in record
-                yield record
-                if self._tap.stopping:
-                    break
-            if not self.config["follow"]:
-                break
-            # Also a tick by which the target sends off a batch that is not full.
-            self._write_state_message()
-            if not self._tap.stopping:
-                wait_for_reader(POLL_S)
-        if unusable:
-            self.logger.warning(
-                "%d of the reports cannot become a call; the sync history says of each why.",
-                unusable,
-            )
-        self.logger.info("Read %d reports from the call stream, up to position %d", read, position)
-
-    def _stream_url(self) -> str:
-        return self.config.get("stream_url") or f"file:{self.config['data_dir']}/stream"
-
-    def _bookmark(self, context: Mapping[str, Any] | None) -> int:
-        """The position to go on from. Raises StreamError where the state holds none."""
-        value = self.get_starting_replication_key_value(context)
-        if value is None:
-            return 0
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise StreamError("The state's bookmark of the call stream is not a position.")
-        return value
-
-    def _save_confirmed(self, reader: CallStreamReader, position: int) -> None:
-        """Tells the call stream what a target has confirmed, so that retention may delete it."""
-        if not position and next(iter(reader.read()), None) is None:
-            self.logger.info("The call stream holds nothing yet.")
-            return
-        try:
-            reader.save_position(self.config["reader_name"], position)
-        except OSError as err:
-            self.logger.warning(
-                "The call stream's folder does not let this tap note what it has finished with,"
-                " so nothing is deleted there: %s",
-                err.strerror,
-            )
-
-    def _to_record(self, entry: StreamEntry) -> dict[str, Any]:
-        """The record of an entry of any kind. Raises StreamError where it holds none."""
-        if entry.kind is EntryKind.REPORT:
-            record = _from_report(entry)
-        elif entry.kind is EntryKind.CALL:
-            record = _from_call(entry)
-        else:
-            record = _from_quarantine(entry)
-        record["user_id"] = record["user_id"] or self.config["user_id"]
-        record["workspace_id"] = record["workspace_id"] or self.config["workspace_id"]
-        record["sequence"] = entry.position
-        return record
-
-
-def _from_report(entry: StreamEntry) -> dict[str, Any]:
-    try:
-        record = record_from_excerpt(entry.payload)
-    except UnusableReport as err:
-        return _unusable(entry, err.reason, {})
-    return msgspec.structs.asdict(record)
-
-
-def _from_call(entry: StreamEntry) -> dict[str, Any]:
-    try:
-        told = msgspec.json.decode(entry.payload)
-    except msgspec.DecodeError:
-        told = None
-    if not isinstance(told, dict) or not isinstance(told.get("id"), str) or not told["id"]:
-        raise StreamError(
-            f"The call stream's entry before position {entry.position} is no call record;"
-            " nothing was read past it. Was it written by a newer version?"
-        )
-    return told if told.keys() == _RECORD_FIELDS else dict(_in_schema_form(told))
-
-
-def _from_quarantine(entry: StreamEntry) -> dict[str, Any]:
-    unusable = decode_unusable(entry.payload)
-    return _unusable(entry, unusable.reason, msgspec.structs.asdict(unusable))
-
-
-def _unusable(entry: StreamEntry, reason: str, told: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of a report that names no call; its id is the same however often it is read."""
-    return {
-        "id": f"unusable-report:{entry.position}",
-        "user_id": told.get("user_id"),
-        "workspace_id": told.get("workspace_id"),
-        "webhook_id": told.get("webhook_id"),
-        "source": CallSource.WEBHOOK,
-        "received_at": to_iso(told.get("received_at") or entry.received_at),
-        "unusable": reason,
-    }
-
-
-def _in_schema_form(told: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Exactly the record's fields, whichever version of ours stored it."""
-    return ((name, told.get(name)) for name in _RECORD_FIELDS)

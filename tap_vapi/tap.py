@@ -24,8 +24,10 @@ from singer_sdk.helpers.capabilities import (
 from singer_sdk.plugin_base import JSONSchemaValidator
 
 from call_stream.stream import StreamError, open_reader
+from call_stream.values import to_moment
 from tap_vapi.output import SingerLines
-from tap_vapi.streams import CallsStream
+from tap_vapi.streams import API, STREAM, CallsStream
+from tap_vapi.vapi import VAPI_API_URL, faults_of_address, is_key
 
 READER_NAME = "^[A-Za-z0-9_-]{1,64}$"
 
@@ -61,10 +63,41 @@ class TapVapi(Tap):
         ),
         th.Property(
             "sources",
-            th.ArrayType(th.StringType(allowed_values=["stream"])),
+            th.ArrayType(th.StringType(allowed_values=[STREAM, API])),
             title="Sources",
-            default=["stream"],
-            description="Which doors to read. There is one so far: `stream`, the call stream.",
+            description=(
+                "Which doors to read: `stream`, the call stream, and `api`, VAPI's REST API. The"
+                " call stream if not set, and the API too when vapi_api_key is set."
+            ),
+        ),
+        th.Property(
+            "vapi_api_key",
+            th.StringType,
+            secret=True,
+            title="VAPI private key",
+            description="Opens VAPI's REST API, for calls whose report got lost and for past ones.",
+        ),
+        th.Property(
+            "vapi_api_url",
+            th.StringType,
+            title="VAPI API URL",
+            default=VAPI_API_URL,
+            description="Base address of VAPI's API; https unless it is this machine.",
+        ),
+        th.Property(
+            "start_date",
+            th.DateTimeType,
+            title="Start date",
+            description=(
+                "The API is read from here on, by when calls changed last; 14 days back if not"
+                " set. A bookmark goes on from where it is."
+            ),
+        ),
+        th.Property(
+            "end_date",
+            th.DateTimeType,
+            title="End date",
+            description="The API is read up to here; up to now if not set.",
         ),
         th.Property(
             "follow",
@@ -100,6 +133,11 @@ class TapVapi(Tap):
     stopping: bool = False
     """Set by the first SIGTERM or SIGINT: the streams end at the next whole record."""
 
+    @property
+    def sources(self) -> list[str]:
+        """The doors to read, each once."""
+        return list(dict.fromkeys(sources_of(self.config)))
+
     def discover_streams(self) -> list[CallsStream]:
         """The one stream, whatever its doors."""
         return [CallsStream(self)]
@@ -120,6 +158,7 @@ class TapVapi(Tap):
         faults = [fault for error in validator.iter_errors(set_values) for fault in _faults(error)]
         if set_values.get("sources") == []:
             faults.append("sources: must name at least one source")
+        faults += _faults_of_api(set_values)
         if isinstance(url := set_values.get("stream_url"), str):
             try:
                 open_reader(url)
@@ -155,6 +194,37 @@ def _complain(sentence: str) -> None:
     sys.exit(1)
 
 
+def sources_of(settings: Mapping[str, Any]) -> list[str]:
+    """The doors that the settings open."""
+    chosen: list[str] | None = settings.get("sources")
+    if chosen is not None:
+        return chosen
+    return [STREAM, API] if settings.get("vapi_api_key") else [STREAM]
+
+
+def _faults_of_api(settings: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the settings of VAPI's API, as far as each is of the right type."""
+    faults = []
+    key, url, sources = (settings.get(n) for n in ("vapi_api_key", "vapi_api_url", "sources"))
+    if isinstance(sources, list) and API in sources and not key:
+        faults.append("vapi_api_key: must be set to read the source api")
+    if isinstance(key, str) and not is_key(key):
+        faults.append("vapi_api_key: must be one word of plain characters")
+    if isinstance(url, str):
+        faults += [f"vapi_api_url: {fault}" for fault in faults_of_address(url)]
+    moments = {}
+    for name in ("start_date", "end_date"):
+        written = settings.get(name)
+        if isinstance(written, str):
+            moments[name] = to_moment(written)
+            if moments[name] is None:
+                faults.append(f"{name}: must be a time such as 2026-11-01T00:00:00Z")
+    start, end = moments.get("start_date"), moments.get("end_date")
+    if start and end and start >= end:
+        faults.append("end_date: must be after start_date")
+    return faults
+
+
 def _unset(value: object) -> bool:
     return value is None or value == ""
 
@@ -177,7 +247,7 @@ def _faults(error: Any) -> list[str]:
         return [f"{name}: must be {' or '.join(kind for kind in kinds if kind != 'null')}"]
     if error.validator == "enum":
         choices = (choice for choice in error.validator_value if choice is not None)
-        return [f"{name}: only {', '.join(map(repr, choices))} can be read so far"]
+        return [f"{name}: only {', '.join(map(repr, choices))} can be read"]
     return [f"{name}: breaks the rule {error.validator} {error.validator_value}"]
 
 

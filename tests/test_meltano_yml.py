@@ -46,6 +46,8 @@ def settings_of(command: Any) -> dict[str, dict[str, Any]]:
 def kind_of(setting: dict[str, Any]) -> str:
     if "enum" in setting:
         return "options"
+    if setting.get("format") == "date-time":
+        return "date_iso8601"
     # Meltano 4.4 breaks a run on a decimal set in the environment; as text it works.
     return {"number": "string"}.get(setting["type"][0], setting["type"][0])
 

@@ -1,5 +1,6 @@
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import phonenumbers
 import pytest
 
 from tap_vapi.streams import CALLS_SCHEMA
+from tests.tap_vapi.stand_in import a_call
 
 SAMPLE_DATA = Path(__file__).parents[2] / "sample_data"
 REPORTS = sorted((SAMPLE_DATA / "reports").iterdir())
@@ -41,6 +43,18 @@ def test_every_report_is_taken_or_refused_by_vapis_own_validator_as_it_says(
     accepted = {path.name: accepts(vapi_validator, load(path)["message"]) for path in REPORTS}
 
     assert accepted == {name: entry["vapi_validator_accepts"] for name, entry in EXPECTED.items()}
+
+
+def test_what_the_tap_is_tested_with_is_a_call_to_vapis_own_models(vapi_validator: Any) -> None:
+    from vapi.types import Call
+
+    call = a_call(1, datetime(2026, 11, 20, 15, 5, tzinfo=UTC))
+
+    parsed = Call.model_validate(call)
+
+    assert parsed.id == call["id"]
+    assert parsed.artifact is not None
+    assert parsed.artifact.transcript == call["artifact"]["transcript"]
 
 
 def test_every_report_has_one_expected_outcome() -> None:

@@ -94,7 +94,11 @@ def test_a_state_that_is_none_is_refused(
 
 def test_wrong_settings_are_refused_with_all_faults_and_no_value(config_file: ConfigFile) -> None:
     config = config_file(
-        follow="tree", sources=["api"], reader_name="a/b", user_name="ada", stream_url="nats://w@h"
+        follow="tree",
+        sources=["stream", "moon"],
+        reader_name="a/b",
+        user_name="ada",
+        stream_url="nats://w@h",
     )
 
     done = tap("--config", str(config))
@@ -104,7 +108,7 @@ def test_wrong_settings_are_refused_with_all_faults_and_no_value(config_file: Co
         [
             "user_name: no such setting",
             "follow: must be boolean",
-            "sources: only 'stream' can be read so far",
+            "sources: only 'stream', 'api' can be read",
             "reader_name: breaks the rule pattern ^[A-Za-z0-9_-]{1,64}$",
             "stream_url: The call stream URL has 'nats:'; supported is file:/absolute/path,"
             " file:///absolute/path or file:relative/path.",
@@ -119,7 +123,7 @@ def test_a_setting_left_empty_has_its_default() -> None:
 
     assert settings == {
         "data_dir": "./hubspot-calls-data",
-        "sources": ["stream"],
+        "vapi_api_url": "https://api.vapi.ai",
         "follow": False,
         "reader_name": "tap-vapi",
         "user_id": "default",
@@ -136,6 +140,10 @@ def test_the_tap_describes_itself() -> None:
         "data_dir",
         "stream_url",
         "sources",
+        "vapi_api_key",
+        "vapi_api_url",
+        "start_date",
+        "end_date",
         "follow",
         "reader_name",
         "user_id",
@@ -178,14 +186,16 @@ def test_a_following_tap_stops_cleanly_with_its_state(
 ) -> None:
     [*_, position] = append_calls(range(3))
     # A tap that was quick has ticked before the calls came.
-    while bookmark_in(read_until(following, "STATE")) != position:
+    while bookmark_in(last := read_until(following, "STATE")) != position:
         pass
 
     following.send_signal(number)
     out, err = following.communicate(timeout=20)
 
     assert following.returncode == 0
-    assert bookmark_in(json.loads(out.splitlines()[-1])) == position
+    states = [last, *(json.loads(line) for line in out.splitlines())]
+    assert {message["type"] for message in states} == {"STATE"}
+    assert bookmark_in(states[-1]) == position
     assert b"Traceback" not in err
 
 
