@@ -62,6 +62,7 @@ bench: setup ## what we claim about speed, measured
 	$(BIN)/python benchmarks/slow_clients.py
 	$(BIN)/python benchmarks/history.py
 	$(BIN)/python benchmarks/tap.py
+	$(BIN)/python benchmarks/tap_api.py
 
 campaign: setup ## seeded faults, kills and lost answers; every call must end with one note
 	$(BIN)/python -m tests.campaign.run --runs 50
