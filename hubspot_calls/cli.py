@@ -31,6 +31,7 @@ COMMANDS = {
     for name in (
         "connections",
         "demo",
+        "doctor",
         "history",
         "keys",
         "retry",

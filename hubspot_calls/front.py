@@ -71,7 +71,7 @@ def build_front(
         store.keys, public_url=public_url, sessions=sessions, tokens=_token_access(settings)
     )
     connections, grants = Connections(engine, vault), Grants(engine, vault)
-    app = _oauth_app(settings)
+    app = oauth_app(settings)
     client = GrantClient(app) if app is not None else None
     consents = Consents(OAuthStates(engine), grants, store.ledger, client)
     has_service_key = settings.service_key is not None
@@ -127,7 +127,8 @@ def page_url(settings: Settings) -> str:
     return address if urlsplit(address).path else f"{address}/"
 
 
-def _oauth_app(settings: Settings) -> OAuthApp | None:
+def oauth_app(settings: Settings) -> OAuthApp | None:
+    """The HubSpot app of the settings, None where none is set."""
     if settings.client_id is None or settings.client_secret is None:
         return None
     return OAuthApp(
