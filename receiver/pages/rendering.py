@@ -56,6 +56,10 @@ class Templates:
             status_words=words_of_status,
         )
 
+    def names(self) -> list[str]:
+        """The names of all templates."""
+        return self._environment.list_templates()
+
     def render(
         self,
         name: str,
