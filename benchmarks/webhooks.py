@@ -190,8 +190,8 @@ def measure(kind: str, body: bytes, seconds: int, connections: int) -> Run:
     requests = int(re.findall(r"(\d+) requests in", text)[0])
     return Run(
         per_s=float(re.findall(r"Requests/sec:\s+([\d.]+)", text)[0]),
-        p50_ms=milliseconds(re.findall(r"50%\s+(\S+)", text)[0]),
-        p99_ms=milliseconds(re.findall(r"99%\s+(\S+)", text)[0]),
+        p50_ms=milliseconds(re.findall(r"(?m)^ +50%\s+(\S+)", text)[0]),
+        p99_ms=milliseconds(re.findall(r"(?m)^ +99%\s+(\S+)", text)[0]),
         cpu_us=cpu / requests * 1e6,
         fsyncs=counted["fsyncs"] / max(counted["stored"], 1),
         others_cores=max(others, 0.0),
@@ -227,9 +227,9 @@ def cpu_s(pid: int) -> float:
 
 
 def busy_s() -> float:
-    """Processor time that all processes of the machine have used."""
-    user, nice, system, *_ = Path("/proc/stat").read_text().split()[1:]
-    return (int(user) + int(nice) + int(system)) / _TICKS_PER_S
+    """Processor time that all processes of the machine have used, or that its host has taken."""
+    user, nice, system, _, _, _, _, stolen, *_ = Path("/proc/stat").read_text().split()[1:]
+    return (int(user) + int(nice) + int(system) + int(stolen)) / _TICKS_PER_S
 
 
 @contextmanager
@@ -260,7 +260,7 @@ def serve(kind: str, folder: Path) -> None:
     headers = {"Content-Type": "application/json"}
     disk = CountingDisk()
     if kind == BARE:
-        BareServer(uvicorn.Config(bare(), port=0, access_log=False, log_config=None), folder).run()
+        BareServer(bare_config(), folder).run()
     else:
         os.environ["HUBSPOT_CALLS_DATA_DIR"] = str(folder / "data")
         (folder / "data").mkdir(mode=0o700)
@@ -310,6 +310,18 @@ def bare() -> Starlette:
         return Response(b"{}", media_type="application/json")
 
     return Starlette(routes=[Route("/api/webhooks/{webhook_id}", endpoint, methods=["POST"])])
+
+
+def bare_config() -> uvicorn.Config:
+    """Uvicorn's settings as our server has them, with nothing of ours added."""
+    return uvicorn.Config(
+        bare(),
+        port=0,
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+    )
 
 
 class BareServer(uvicorn.Server):

@@ -47,7 +47,7 @@ class Excerpt(NamedTuple):
     payload: bytes
 
 
-class _Stored(msgspec.Struct):
+class _Stored(msgspec.Struct, gc=False):
     """The form of an excerpt's payload."""
 
     user_id: str
@@ -77,12 +77,10 @@ def cut_excerpt(
     try:
         report = _read(body)
         call_id = to_call_id(None if report.call is None else report.call.id)
+        if _may_be_deep(report):
+            report = _read_patiently(body)
         _leave_out_what_is_told_twice(report)
-        stored = _Stored(user_id, workspace_id, webhook_id, received_at, report)
-        payload = _encode(stored)
-        if payload.count(b"{") + payload.count(b"[") > _MOST_BRACKETS:
-            stored.report = _read_patiently(body)
-            payload = _encode(stored)
+        payload = _encode(_Stored(user_id, workspace_id, webhook_id, received_at, report))
     except RecursionError:
         raise MalformedBody("it is nested too deeply") from None
     return Excerpt(call_id, payload)
@@ -207,6 +205,23 @@ def _storable(value: Any, levels: int) -> Any:
     if isinstance(value, list):
         return [_storable(member, levels - 1) for member in value]
     return value
+
+
+def _may_be_deep(report: Report) -> bool:
+    """Whether what may have any form could have more levels than a reader's stack takes."""
+    free: list[object] = []
+    for place in (report, report.call):
+        if place is None:
+            continue
+        free += place.structured_data, place.structured_outputs
+        if place.artifact is not None:
+            free.append(place.artifact.structured_outputs)
+        if place.analysis is not None:
+            free.append(place.analysis.structured_data)
+    told = _encode(free)
+    if len(told) <= _MOST_BRACKETS:
+        return False
+    return told.count(b"{") + told.count(b"[") > _MOST_BRACKETS
 
 
 def _leave_out_what_is_told_twice(report: Report) -> None:

@@ -15,7 +15,8 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from call_stream.disk import Disk
 from call_stream.segment_log import Entry, SegmentLog, open_segment_log
@@ -28,9 +29,10 @@ BATCH_BYTES = 8 * 1024 * 1024
 MAX_QUEUED_BYTES = 64 * 1024 * 1024
 _RETENTION_CHECK_S = 3600.0
 _LEAST_FREE_BYTES = 1024 * 1024
+_HUNG_S = 5.0
 
 
-class _Waiting(NamedTuple):
+class _Waiting(Struct, frozen=True):
     """An entry in line; `loop` is None when a thread waits for a concurrent future."""
 
     entry: Entry
@@ -50,10 +52,13 @@ class FileStreamWriter:
         *,
         max_queued_bytes: int = MAX_QUEUED_BYTES,
         clock_ns: Callable[[], int] = time.time_ns,
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log = log
         self._max_queued_bytes = max_queued_bytes
         self._clock_ns = clock_ns
+        self._clock_s = clock_s
+        self._at_disk_since: float | None = None
         self._line: deque[_Waiting] = deque()
         self._lock = threading.Lock()
         self._bell = threading.Lock()  # held while there is nothing to wake the thread for
@@ -104,6 +109,9 @@ class FileStreamWriter:
             raise StreamUnavailable(self._log.fault)
         if self._queued_bytes >= self._max_queued_bytes:
             raise StreamUnavailable("The call stream's disk is too slow: too much waits for it.")
+        since = self._at_disk_since
+        if since is not None and self._clock_s() - since > _HUNG_S:
+            raise StreamUnavailable("The call stream's disk hangs: it has not answered for long.")
         refusal = self._refusal
         if refusal and _free_bytes(self._log.directory) < _LEAST_FREE_BYTES:
             raise StreamUnavailable(refusal)
@@ -177,6 +185,7 @@ class FileStreamWriter:
 
     def _store(self, batch: list[_Waiting]) -> None:
         results: list[int] | StreamUnavailable
+        self._at_disk_since = self._clock_s()
         try:
             results = self._log.append([waiting.entry for waiting in batch])
             self._refusal = None
@@ -187,6 +196,7 @@ class FileStreamWriter:
             logger.exception("the call stream's writer failed")
             self._log.fault = f"The call stream's writer failed ({type(err).__name__})."
             results = StreamUnavailable(self._log.fault)
+        self._at_disk_since = None
         with self._lock:
             self._queued_bytes -= sum(len(waiting.entry.payload) for waiting in batch)
         _settle(batch, results)
@@ -200,6 +210,7 @@ def open_file_writer(
     max_queued_bytes: int = MAX_QUEUED_BYTES,
     disk: Disk | None = None,
     clock_ns: Callable[[], int] = time.time_ns,
+    clock_s: Callable[[], float] = time.monotonic,
 ) -> FileStreamWriter:
     """The started writer of the stream in `directory`.
 
@@ -212,14 +223,17 @@ def open_file_writer(
         disk=disk,
         clock_ns=clock_ns,
     )
-    writer = FileStreamWriter(log, max_queued_bytes=max_queued_bytes, clock_ns=clock_ns)
+    writer = FileStreamWriter(
+        log, max_queued_bytes=max_queued_bytes, clock_ns=clock_ns, clock_s=clock_s
+    )
     writer.start()
     return writer
 
 
 def _settle(batch: list[_Waiting], results: list[int] | StreamUnavailable) -> None:
     by_loop: dict[asyncio.AbstractEventLoop, _Settled] = {}
-    for index, (_, future, loop) in enumerate(batch):
+    for index, waiting in enumerate(batch):
+        future, loop = waiting.future, waiting.loop
         result = results[index] if isinstance(results, list) else StreamUnavailable(str(results))
         if loop is not None:
             assert isinstance(future, asyncio.Future)  # noqa: S101  a loop's future is its own

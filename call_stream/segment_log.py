@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from call_stream.disk import Disk
 from call_stream.frames import (
@@ -38,7 +39,7 @@ logger = logging.getLogger("call_stream")
 _DAY_NS = 24 * 3600 * 1_000_000_000
 
 
-class Entry(NamedTuple):
+class Entry(Struct, frozen=True, gc=False):
     """What one frame is made of."""
 
     kind: int
@@ -294,8 +295,9 @@ def _build_batch(position: int, entries: Sequence[Entry]) -> tuple[bytes, list[i
     parts: list[bytes] = []
     positions: list[int] = []
     start = position
-    for kind, received_ns, payload in entries:
-        parts.append(frame_head(position, position - start, kind, received_ns, payload))
+    for entry in entries:
+        payload = entry.payload
+        parts.append(frame_head(position, position - start, entry.kind, entry.received_ns, payload))
         parts.append(payload)
         position += FRAME_HEAD_BYTES + len(payload)
         positions.append(position)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
 from receiver.answers import Refusal
 from receiver.in_flight import Reservation
@@ -33,33 +33,36 @@ async def read_body(
     Time runs from the first piece on, since most bodies are one piece and a timer costs as much as
     the rest of reading it; a sender that sends none is the connection's business (protocol.py).
     """
-    pieces: list[bytes] = []
-    size = 0
+    piece, more = _piece_of(await receive(), 0, max_bytes, reservation)
+    if not more:
+        return piece
+    pieces, size = [piece], len(piece)
+    try:
+        async with asyncio.timeout(timeout_s):
+            while more:
+                piece, more = _piece_of(await receive(), size, max_bytes, reservation)
+                pieces.append(piece)
+                size += len(piece)
+    except TimeoutError:
+        raise Refusal(
+            408, "body_timeout", f"The body did not arrive within {timeout_s:g} seconds."
+        ) from None
+    return b"".join(pieces)
 
-    async def read_piece() -> bool:
-        nonlocal size
-        message = await receive()
-        if message["type"] != "http.request":
-            raise SenderGone
-        piece = message.get("body", b"")
-        size += len(piece)
-        if size > max_bytes:
-            raise body_too_large(max_bytes)
-        if reservation is not None:
-            reservation.cover(size)
-        pieces.append(piece)
-        return bool(message.get("more_body", False))
 
-    if await read_piece():
-        try:
-            async with asyncio.timeout(timeout_s):
-                while await read_piece():
-                    pass
-        except TimeoutError:
-            raise Refusal(
-                408, "body_timeout", f"The body did not arrive within {timeout_s:g} seconds."
-            ) from None
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+def _piece_of(
+    message: Message, size: int, max_bytes: int, reservation: Reservation | None
+) -> tuple[bytes, bool]:
+    """The next piece of a body of which `size` bytes are there, and whether more follows."""
+    if message["type"] != "http.request":
+        raise SenderGone
+    piece: bytes = message.get("body", b"")
+    size += len(piece)
+    if size > max_bytes:
+        raise body_too_large(max_bytes)
+    if reservation is not None:
+        reservation.cover(size)
+    return piece, message.get("more_body", False)
 
 
 def body_too_large(max_bytes: int) -> Refusal:

@@ -129,9 +129,12 @@ class Door:
     Costs a served request nothing: it looks around once a second, and when a connection comes.
     """
 
-    def __init__(self, bounds: ConnectionBounds) -> None:
+    def __init__(
+        self, bounds: ConnectionBounds, turned_away: Counter[TurnedAway] | None = None
+    ) -> None:
         self.bounds = bounds
-        self.turned_away: Counter[TurnedAway] = Counter()
+        self.turned_away = Counter() if turned_away is None else turned_away
+        """How many connections were ended, by reason; whoever hands one in may read it."""
         self._seen: dict[Connection, _Sighting] = {}  # in the order they came
         self._by_address: Counter[str | None] = Counter()
         self._limits = {

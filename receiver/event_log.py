@@ -5,6 +5,7 @@ Knows what may be said of a request: ids and words of ours, never a body or a se
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import re
@@ -88,10 +89,12 @@ class EventLog:
 
 def log_event(event: Event, started: float) -> None:
     """Write the line; `started` is the time.perf_counter() of the request's beginning."""
-    level = _level(event)
-    if not logger.isEnabledFor(level):
-        return
     ms = (time.perf_counter() - started) * 1000
+    log_line(logger, _level(event), functools.partial(_said_of, event, ms))
+
+
+def _said_of(event: Event, ms: float) -> tuple[str, dict[str, object]]:
+    """The line's words and fields."""
     fields: dict[str, object] = {
         "event": "webhook",
         "request_id": event.request_id,
@@ -106,8 +109,7 @@ def log_event(event: Event, started: float) -> None:
     if event.outcome == "ignored":
         fields["message_type"] = _shown_type(event.message_type)
     webhook = f", webhook {event.webhook_id}" if event.webhook_id else ""
-    text = f"{_words(event)}{webhook}, {ms:.1f} ms"
-    log_line(logger, level, text, fields)
+    return f"{_words(event)}{webhook}, {ms:.1f} ms", fields
 
 
 def log_fault(err: Exception) -> None:

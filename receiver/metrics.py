@@ -9,7 +9,7 @@ import hmac
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, Protocol, TypeVar
@@ -22,7 +22,7 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 from starlette.requests import Request
@@ -30,7 +30,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from receiver.answers import Refusal
+from receiver.connections import TurnedAway
 from receiver.event_log import Event
+from receiver.quick_histogram import QuickHistogram
 from receiver.request_log import Answered
 from receiver.threads import WorkerThreads
 from target_hubspot_calls.errors import CallSyncError
@@ -71,21 +73,17 @@ class ReceiverMetrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
-        self._webhook_seconds = Histogram(
-            "webhook_seconds",
+        self._webhook_seconds = QuickHistogram(
+            f"{_PREFIX}_webhook_seconds",
             "Time to answer a webhook request, in seconds, by what became of it.",
+            _SECONDS,
             ("outcome", "status"),
-            namespace=_PREFIX,
-            buckets=_SECONDS,
-            registry=self.registry,
         )
-        self._webhook_bytes = Histogram(
-            "webhook_body_bytes",
-            "Size of webhook bodies that were read.",
-            namespace=_PREFIX,
-            buckets=_BYTES,
-            registry=self.registry,
+        self._webhook_bytes = QuickHistogram(
+            f"{_PREFIX}_webhook_body_bytes", "Size of webhook bodies that were read.", _BYTES
         )
+        self.registry.register(self._webhook_seconds)
+        self.registry.register(self._webhook_bytes)
         self._request_seconds = Histogram(
             "request_seconds",
             "Time to answer a request that is no webhook's, in seconds, by the route's template.",
@@ -103,14 +101,10 @@ class ReceiverMetrics:
         )
 
     def on_event(self, event: Event, seconds: float) -> None:
-        """Counts a webhook's request."""
-        self.observe(event.outcome, event.status, seconds, event.body_bytes)
-
-    def observe(self, outcome: str, status: int, seconds: float, body_bytes: int) -> None:
         """Counts a webhook's request; a body of no bytes was not read."""
-        self._webhook_seconds.labels(outcome, str(status)).observe(seconds)
-        if body_bytes:
-            self._webhook_bytes.observe(body_bytes)
+        self._webhook_seconds.add(seconds, event.outcome, event.status)
+        if event.body_bytes:
+            self._webhook_bytes.add(event.body_bytes)
 
     def on_answered(self, answered: Answered) -> None:
         """Counts any other request."""
@@ -159,6 +153,24 @@ class Figures(Collector):
     def _fail(self, part: str, err: Exception) -> None:
         logger.warning("metrics: figures of the %s cannot be had: %s", part, type(err).__name__)
         self._metrics.failed(part)
+
+
+class ConnectionFigures(Collector):
+    """How many connections the server has ended by itself, read where the server counts them."""
+
+    def __init__(self, turned_away: Mapping[TurnedAway, int]) -> None:
+        self._turned_away = turned_away
+
+    def collect(self) -> Iterator[Metric]:
+        """One count for each reason, 0 included."""
+        family = CounterMetricFamily(
+            f"{_PREFIX}_connections_turned_away",
+            "Connections that the receiver ended, by why.",
+            labels=("reason",),
+        )
+        for why in TurnedAway:
+            family.add_metric((why.value,), self._turned_away.get(why, 0))
+        yield family
 
 
 class _Kept(Generic[T]):

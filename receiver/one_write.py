@@ -51,31 +51,27 @@ class AnswerTransport:
         return self._transport.is_closing()
 
 
-class WholeAnswer:
-    """Sends an answer that is bytes already, where nothing stands in the way."""
+def send_whole(
+    cycle: RequestResponseCycle,
+    transport: asyncio.Transport,
+    status_line: bytes,
+    fields_and_body: bytes,
+) -> bool:
+    """Whether the answer was sent; if not, it has to go the ordinary way.
 
-    __slots__ = ("_cycle", "_transport")
-
-    def __init__(self, cycle: RequestResponseCycle, transport: asyncio.Transport) -> None:
-        self._cycle = cycle
-        self._transport = transport
-
-    def send(self, status_line: bytes, fields_and_body: bytes) -> bool:
-        """Whether it was sent; if not, the answer has to go the ordinary way.
-
-        Both parts are as they stand in HTTP/1.1; the server's own fields come between them.
-        """
-        cycle = self._cycle
-        if cycle.response_started or cycle.disconnected or not cycle.keep_alive:
-            return False
-        if cycle.flow.write_paused:
-            return False
-        cycle.response_started = cycle.response_complete = True
-        cycle.waiting_for_100_continue = False
-        self._transport.write(status_line + _OwnFields.of(cycle.default_headers) + fields_and_body)
-        cycle.message_event.set()
-        cycle.on_response()
-        return True
+    Both parts are as they stand in HTTP/1.1; the server's own fields come between them. Does what
+    uvicorn's `send` does for a head and its body, but for looking at each field.
+    """
+    if cycle.response_started or cycle.disconnected or not cycle.keep_alive:
+        return False
+    if cycle.flow.write_paused:
+        return False
+    cycle.response_started = cycle.response_complete = True
+    cycle.waiting_for_100_continue = False
+    transport.write(status_line + _OwnFields.of(cycle.default_headers) + fields_and_body)
+    cycle.message_event.set()
+    cycle.on_response()
+    return True
 
 
 class _OwnFields:

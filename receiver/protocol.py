@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import http
+from collections.abc import Callable
 from typing import ClassVar
 
 import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from receiver.answers import WHOLE_ANSWER, Refusal, error_body
 from receiver.connections import Admission, Door, Phase, TurnedAway
-from receiver.one_write import AnswerTransport, WholeAnswer
+from receiver.one_write import AnswerTransport, send_whole
 
 LAST_REQUEST_S = 0.25
 """How long a kept-alive connection may still bring a request that is on its way when we stop."""
@@ -63,6 +65,7 @@ class _State:
     """
 
     __slots__ = (
+        "extensions",
         "head_bytes",
         "heads",
         "ignored_bytes",
@@ -72,7 +75,9 @@ class _State:
         "surplus",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, send_whole: Callable[[bytes, bytes], bool]) -> None:
+        # One for all requests of the connection: tied to each, it would be garbage to be collected.
+        self.extensions: dict[str, dict[object, object]] = {WHOLE_ANSWER: {"send": send_whole}}
         self.head_bytes = 0
         self.heads = 0
         self.ignored_bytes = 0
@@ -105,7 +110,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Takes the connection, unless there are far too many."""
-        self._state = _State()
+        self._state = _State(self._send_whole)
         super().connection_made(transport)
         admission = self.door.enter(self, self.loop)
         self._state.surplus = admission is Admission.SURPLUS
@@ -115,6 +120,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forgets the connection."""
         self.door.leave(self)
+        self._state.extensions.clear()  # they hold on to the connection, and it to them
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -159,10 +165,23 @@ class BoundedProtocol(HttpToolsProtocol):
         cycle = self.cycle
         if cycle.scope["method"] != "HEAD":
             cycle.transport = AnswerTransport(self.transport)  # type: ignore[assignment]
-            whole = WholeAnswer(cycle, self.transport)
-            cycle.scope["extensions"] = {WHOLE_ANSWER: {"send": whole.send}}
+            cycle.scope["extensions"] = state.extensions
         if state.stopping:
             cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        """Keeps a piece of the body; as it came, since most bodies are one, and a copy is dear."""
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        if not cycle.body:
+            cycle.body = body  # type: ignore[assignment]  # of bytes, `receive` makes no copy
+        else:
+            cycle.body = bytearray(cycle.body) if isinstance(cycle.body, bytes) else cycle.body
+            cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """Ends a request; what comes next is another's head. As uvicorn's, without upgrades."""
@@ -197,6 +216,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def drop(self) -> None:
         """Close the connection at once."""
         self.transport.abort()
+
+    def _send_whole(self, status_line: bytes, fields_and_body: bytes) -> bool:
+        """Whether the answer to the one request in hand was sent; see one_write.py."""
+        if self.pipeline:  # the request being answered is not the one that came last
+            return False
+        return send_whole(self.cycle, self.transport, status_line, fields_and_body)
 
     def _give_up_body(self) -> None:
         if self.phase()[0] is Phase.BODY:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import dataclasses
 import logging
 import socket
+from collections import Counter
 from collections.abc import Callable
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from receiver.connections import ConnectionBounds, Door
+from receiver.connections import ConnectionBounds, Door, TurnedAway
 from receiver.open_files import allow_open_files
 from receiver.protocol import bounded_protocol
 
@@ -68,8 +69,12 @@ def build_server(
     *,
     on_listening: OnListening | None = None,
     bounds: ConnectionBounds | None = None,
+    turned_away: Counter[TurnedAway] | None = None,
 ) -> ReceiverServer:
-    """A server bound to host and port (0: any free one), not yet running. Raises CannotListen."""
+    """A server bound to host and port (0: any free one), not yet running. Raises CannotListen.
+
+    It counts in `turned_away` the connections that it ends, by reason.
+    """
     if not 0 <= port <= 65535:
         raise CannotListen(f"The receiver cannot listen on {host}:{port}: no such port.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -78,7 +83,7 @@ def build_server(
     except OSError as err:
         reason = str(err.strerror or err).partition(" (while")[0]
         raise CannotListen(f"The receiver cannot listen on {host}:{port}: {reason}.") from err
-    door = Door(_within_open_files(bounds or ConnectionBounds()))
+    door = Door(_within_open_files(bounds or ConnectionBounds()), turned_away)
     config = uvicorn.Config(
         app,
         host=host,

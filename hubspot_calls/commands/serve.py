@@ -8,23 +8,24 @@ from __future__ import annotations
 import functools
 import logging
 import signal
+from collections import Counter
 from collections.abc import Callable
 
 import click
 
 from call_stream.stream import Backlog, open_reader, open_writer
-from hubspot_calls.commands.options import with_settings
+from hubspot_calls.commands.options import warn_of_strangers, with_settings
 from hubspot_calls.commands.webhook_views import warnings_of
 from hubspot_calls.commands.webhooks import WEBHOOK_PATH
 from hubspot_calls.front import behind_proxies
-from hubspot_calls.garbage import calm_collector
+from hubspot_calls.garbage import calm_collector, keep_freed_memory
 from hubspot_calls.live_sync import LiveSync
 from hubspot_calls.output import say
 from hubspot_calls.receiver_app import build_receiver
 from hubspot_calls.rooms import Store, open_store
 from hubspot_calls.settings import READER_NAME, Settings
 from hubspot_calls.signals import on_signals
-from receiver.connections import ConnectionBounds
+from receiver.connections import ConnectionBounds, TurnedAway
 from receiver.server import CannotListen, build_server
 
 logger = logging.getLogger("hubspot-calls")
@@ -50,14 +51,20 @@ def serve(settings: Settings, /, host: str, port: int, no_sync: bool) -> int:
       hubspot-calls serve --host 0.0.0.0 --port 8080
       hubspot-calls serve --no-sync        (and `hubspot-calls sync` now and then)
     """
+    warn_of_strangers()
     with open_store(settings) as store:
         stream = open_writer(settings.stream_url, retention_days=settings.stream_retention_days)
+        turned_away: Counter[TurnedAway] = Counter()
         try:
+            receiver = build_receiver(
+                settings,
+                store,
+                stream,
+                load_backlog=_backlog_of(settings),
+                turned_away=turned_away,
+            )
             server = build_server(
-                behind_proxies(
-                    build_receiver(settings, store, stream, load_backlog=_backlog_of(settings)),
-                    settings,
-                ),
+                behind_proxies(receiver, settings),
                 host,
                 port,
                 on_listening=functools.partial(_announce, settings, store, live=not no_sync),
@@ -65,6 +72,7 @@ def serve(settings: Settings, /, host: str, port: int, no_sync: bool) -> int:
                     max_connections=settings.max_connections,
                     max_per_address=settings.max_connections_per_address,
                 ),
+                turned_away=turned_away,
             )
 
             def end() -> None:
@@ -75,6 +83,7 @@ def serve(settings: Settings, /, host: str, port: int, no_sync: bool) -> int:
                 if not no_sync:
                     live.start()
                 try:
+                    keep_freed_memory()
                     with calm_collector():
                         server.run()
                 finally:

@@ -1,6 +1,7 @@
 import copy
 import json
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import inspect
 
+from call_stream.allow_list import Report
 from call_stream.excerpt import MalformedBody, cut_excerpt, record_from_excerpt
 from call_stream.record import CallRecord, OtherMessage, UnusableReport, record_from_report
 
@@ -347,6 +350,40 @@ def test_what_the_door_takes_a_reader_with_less_room_on_its_stack_takes_too() ->
         sys.setrecursionlimit(limit)
 
     assert record.id == "c1"
+
+
+def places_of_any_form(kind: inspect.Type, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The path to each member that the allow-list lets through whatever it is."""
+    match kind:
+        case inspect.AnyType():
+            yield path
+        case inspect.StructType(fields=fields):
+            for member in fields:
+                yield from places_of_any_form(member.type, (*path, member.encode_name))
+        case inspect.UnionType(types=choices):
+            for choice in choices:
+                yield from places_of_any_form(choice, path)
+        case inspect.DictType(value_type=value):
+            yield from places_of_any_form(value, (*path, "{}"))
+        case inspect.ListType(item_type=item):
+            yield from places_of_any_form(item, (*path, "[]"))
+
+
+@pytest.mark.parametrize(
+    "path", sorted(places_of_any_form(inspect.type_info(Report))), ids="-".join
+)
+def test_deep_data_is_cut_wherever_a_report_may_have_it(path: tuple[str, ...]) -> None:
+    place: Any = "PLACE"
+    for name in reversed(path):
+        place = [place] if name == "[]" else {"any" if name == "{}" else name: place}
+    report = {"type": "end-of-call-report", **place}
+    report["call"] = {"id": "c1", **report.get("call", {})}
+    deep = '{"a":' * 450 + "1" + "}" * 450
+    body = json.dumps({"message": report}).replace('"PLACE"', deep).encode()
+
+    payload = cut_excerpt(body, **SENDER).payload
+
+    assert payload.count(b'{"a"') < 50
 
 
 @pytest.mark.parametrize(

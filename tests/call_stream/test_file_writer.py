@@ -17,9 +17,12 @@ class GatedDisk(Disk):
     def __init__(self):
         self.gate = threading.Event()
         self.gate.set()
+        self.reached = threading.Event()
         self.flushes = 0
 
     def fdatasync(self, fd):
+        if not self.gate.is_set():
+            self.reached.set()
         self.gate.wait(10)
         self.flushes += 1
         super().fdatasync(fd)
@@ -107,6 +110,26 @@ def test_a_disk_that_is_too_slow_is_answered_with_refusal_and_recovers(stream):
     writer.check()
     stream.append(b"x")
     assert len(stream.read()) == 11
+
+
+def test_a_disk_that_hangs_is_told_after_five_seconds_and_forgotten_when_it_answers(stream):
+    now = [100.0]
+    disk = GatedDisk()
+    writer = stream.open(disk=disk, clock_s=lambda: now[0])
+    disk.gate.clear()
+    future = writer.append(EntryKind.CALL, b"x")
+    assert disk.reached.wait(10)
+
+    now[0] += 5
+    writer.check()
+    now[0] += 0.1
+    with pytest.raises(StreamUnavailable, match="hangs"):
+        writer.check()
+    disk.gate.set()
+    future.result(10)
+
+    now[0] += 60
+    writer.check()
 
 
 @pytest.mark.parametrize("payload", [b"", bytes(MAX_PAYLOAD_BYTES + 1)], ids=["none", "too much"])

@@ -104,6 +104,22 @@ def test_a_report_posted_to_serve_becomes_a_note_and_the_rest_ends_in_order(
         assert store.ledger.counts() == {("settled", "created"): 1}
 
 
+def test_serve_tells_in_its_metrics_of_connections_that_it_turned_away(start: Start) -> None:
+    process = start("serve", "--port", "0", "--no-sync")
+    url = listening_at(process)
+    host, port = url.removeprefix("http://").split(":")
+
+    with socket.create_connection((host, int(port)), timeout=20) as stranger:
+        stranger.sendall(b"This is no HTTP\r\n\r\n")
+        answer = stranger.recv(1000)
+    metrics = httpx.get(f"{url}/metrics").text
+    process.send_signal(signal.SIGTERM)
+    rest_of(process)
+
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert 'hubspot_calls_connections_turned_away_total{reason="malformed"} 1.0' in metrics
+
+
 def test_a_call_stored_by_serve_is_sent_by_a_later_sync(
     start: Start, door: dict[str, str], portal: Simulator
 ) -> None:

@@ -93,6 +93,31 @@ def test_a_queue_too_full_for_a_call_makes_the_receiver_not_ready(serve, report,
     assert alive.status_code == 200
 
 
+def test_a_disk_that_hangs_makes_the_receiver_not_ready(serve, report, tmp_path):
+    class HangingDisk(Disk):
+        def fdatasync(self, fd):
+            hangs.set()
+            assert go_on.wait(20)
+            super().fdatasync(fd)
+
+    now = [100.0]
+    hangs, go_on = threading.Event(), threading.Event()
+    writer = open_file_writer(tmp_path / "stream", disk=HangingDisk(), clock_s=lambda: now[0])
+    receiver = serve(stream=writer)
+    waiting = threading.Thread(target=receiver.post, args=(report(),))
+    waiting.start()
+    assert hangs.wait(10)
+    at_first = receiver.client.get("/readyz")
+    now[0] += 6
+    later = receiver.client.get("/readyz")
+    go_on.set()
+    waiting.join(20)
+
+    assert at_first.status_code == 200
+    assert (later.status_code, later.json()["stream"]) == (503, "unavailable")
+    assert receiver.client.get("/readyz").status_code == 200
+
+
 @pytest.mark.parametrize(("low_disk_bytes", "state"), [(1, "ok"), (2**62, "low")])
 def test_a_disk_that_runs_low_is_told_and_keeps_nobody_out(serve, tmp_path, low_disk_bytes, state):
     receiver = serve(ReceiverSettings(data_dir=tmp_path, low_disk_bytes=low_disk_bytes))

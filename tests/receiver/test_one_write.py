@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import hashlib
+import random
+import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from receiver.answers import send_ok
 from receiver.one_write import AnswerTransport
 from receiver.server import ReceiverServer, build_server
 
@@ -141,3 +148,77 @@ def test_an_app_that_fails_after_its_head_ends_the_connection_with_it() -> None:
         answer = exchange(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+async def answer_its_path(scope: Any, receive: Any, send: Any) -> None:
+    """Answers by the short cut where there is one, the longer the sooner it was asked."""
+    name = scope["path"].removeprefix("/")
+    await asyncio.sleep((10 - int(name)) / 100)
+    await send_ok(scope, send, name)
+
+
+def test_the_short_cut_keeps_the_order_of_pipelined_requests() -> None:
+    requests = [b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(5, 10)]
+
+    with served(answer_its_path) as server:
+        answers = exchange(server, b"".join(requests), answers=len(requests))
+
+    assert re.findall(rb"x-request-id: (\d)", answers) == [b"5", b"6", b"7", b"8", b"9"]
+    assert answers.count(b"HTTP/1.1 200 OK") == len(requests)
+
+
+def test_requests_leave_nothing_for_the_garbage_collector() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send_ok(scope, send, "id")
+
+    request = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+    with served(app) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            gc.collect()
+            gc.disable()
+            try:
+                for _ in range(200):
+                    connection.sendall(request)
+                    connection.recv(65536)
+                left = gc.collect()
+            finally:
+                gc.enable()
+
+    assert left < 200
+
+
+@pytest.mark.parametrize("size", [1, 700, 60_000, 400_000])
+@pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "chunked"])
+def test_a_body_in_pieces_comes_whole(size: int, chunked: bool) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        digest, more = hashlib.sha256(), True
+        while more:
+            message = await receive()
+            assert type(message["body"]) is bytes
+            digest.update(message["body"])
+            more = message["more_body"]
+        await send_ok(scope, send, digest.hexdigest())
+
+    body = random.Random(size).randbytes(size)
+    head = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % size
+    pieces = [b"POST / HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n"]
+    step = max(1, size // 7)
+    for at in range(0, size, step):
+        piece = body[at : at + step]
+        pieces.append(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
+    pieces.append(b"0\r\n\r\n" if chunked else b"")
+
+    with served(app) as server:
+        together = exchange(server, b"".join(pieces))
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            for piece in pieces:
+                connection.sendall(piece)
+                time.sleep(0.002)
+            apart = connection.recv(65536)
+
+    told = b"x-request-id: " + hashlib.sha256(body).hexdigest().encode()
+    assert told in together
+    assert told in apart

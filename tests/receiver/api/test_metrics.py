@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -9,9 +10,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import event, insert
 
-from receiver.metrics import Figures, ReceiverMetrics
+from call_stream.stream import Backlog
+from receiver.connections import TurnedAway
+from receiver.metrics import ConnectionFigures, Figures, ReceiverMetrics
 from target_hubspot_calls.store.database import writing
-from target_hubspot_calls.store.figures import load_figures
+from target_hubspot_calls.store.figures import StoreFigures, load_figures
 from target_hubspot_calls.store.schema import connections, outbox
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -94,6 +97,21 @@ def test_webhooks_and_requests_are_counted_with_their_times(api):
     assert requests("/api/hubspot/calls/{call_id:path}", "401") == 1
     assert requests("-", "404") == 1
     assert told[("hubspot_calls_webhook_body_bytes_count",)] >= 1
+
+
+def test_connections_turned_away_are_told_by_reason(api):
+    turned_away = Counter({TurnedAway.SLOW_HEAD: 2})
+    api.metrics.registry.register(ConnectionFigures(turned_away))
+    turned_away[TurnedAway.TOO_MANY] += 1
+
+    told = samples(api.client.get("/metrics"))
+
+    name = "hubspot_calls_connections_turned_away_total"
+    counts = {key[1][1]: value for key, value in told.items() if key[0] == name}
+    assert counts == {why.value: 0 for why in TurnedAway} | {
+        "slow_head": 2,
+        "too_many_connections": 1,
+    }
 
 
 @dataclass
@@ -214,3 +232,24 @@ def engine_counting(api):
     event.listen(api.engine, "before_cursor_execute", note)
     yield api.engine, asked
     event.remove(api.engine, "before_cursor_execute", note)
+
+
+def test_no_age_is_negative_when_the_clock_jumps_back():
+    later = NOON + timedelta(hours=1)
+    figures = Figures(
+        ReceiverMetrics(),
+        lambda: StoreFigures((), later, 0, {}, None),
+        lambda: Backlog(end=9, position=1, size_bytes=8, oldest_at=later),
+        now=lambda: NOON,
+    )
+
+    ages = {
+        metric.name: metric.samples[0].value
+        for metric in figures.collect()
+        if metric.name.endswith("_age_seconds")
+    }
+
+    assert ages == {
+        "hubspot_calls_oldest_open_call_age_seconds": 0,
+        "hubspot_calls_stream_oldest_unread_age_seconds": 0,
+    }
