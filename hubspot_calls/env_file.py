@@ -22,10 +22,14 @@ _NEARLY = 0.85
 
 @dataclass(frozen=True)
 class EnvFile:
-    """What a file says, and what is wrong with it; no fault repeats a value."""
+    """What a file says, and what is wrong with it; no sentence repeats a value.
+
+    `strangers` are names of these services that are no settings of ours, perhaps by mistake.
+    """
 
     variables: dict[str, str]
     faults: list[str]
+    strangers: list[str]
 
 
 def read_env_file(path: Path, *, prefix: str, known: Collection[str]) -> EnvFile:
@@ -33,14 +37,17 @@ def read_env_file(path: Path, *, prefix: str, known: Collection[str]) -> EnvFile
     try:
         text = path.read_text("utf-8-sig")
     except FileNotFoundError:
-        return EnvFile({}, [])
+        return EnvFile({}, [], [])
     except IsADirectoryError:
-        return EnvFile({}, [f"{path} is a directory; settings are read from a file of that name"])
+        said = f"{path} is a directory; settings are read from a file of that name"
+        return EnvFile({}, [said], [])
     except UnicodeDecodeError:
-        return EnvFile({}, [f"{path} is not UTF-8 text"])
+        return EnvFile({}, [f"{path} is not UTF-8 text"], [])
     except OSError as err:
-        return EnvFile({}, [f"{path} cannot be read ({err.strerror})"])
-    faults, usable = [], []
+        return EnvFile({}, [f"{path} cannot be read ({err.strerror})"], [])
+    faults: list[str] = []
+    strangers: list[str] = []
+    usable: list[str] = []
     for binding in parse_stream(io.StringIO(text)):
         if not binding.error:
             usable.append(binding.original.string)
@@ -54,16 +61,25 @@ def read_env_file(path: Path, *, prefix: str, known: Collection[str]) -> EnvFile
             fault = _slip(binding.key, prefix, known)
         if fault is not None:
             faults.append(f"{path} line {line} {fault}")
+        elif binding.key and _is_stranger(binding.key, known):
+            strangers.append(
+                f"{path} line {line} sets {binding.key}, which is no setting of hubspot-calls and"
+                " is not read; leave it if another program reads it"
+            )
     values = dotenv_values(stream=io.StringIO("".join(usable)))
-    return EnvFile({k: v for k, v in values.items() if v is not None}, faults)
+    return EnvFile({k: v for k, v in values.items() if v is not None}, faults, strangers)
 
 
 def _slip(name: str, prefix: str, known: Collection[str]) -> str | None:
-    if not name.startswith(_SERVICES) or name in known:
+    if not _is_stranger(name, known):
         return None
     ours = prefix + name.partition("_")[2]
     near = [ours] if ours in known else difflib.get_close_matches(name, known, 1, _NEARLY)
     return f"sets {name}, which is no setting; did you mean {near[0]}?" if near else None
+
+
+def _is_stranger(name: str, known: Collection[str]) -> bool:
+    return name.startswith(_SERVICES) and name not in known
 
 
 def _blank_lines_before(text: str) -> int:

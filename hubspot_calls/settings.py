@@ -37,7 +37,7 @@ ENV_FILE = ".env"
 # Its own name, so that a Meltano project on the same stream keeps its own place there.
 READER_NAME = "hubspot-calls"
 
-_TAP_SETTINGS = ("stream_url", "user_id", "workspace_id")
+_TAP_SETTINGS = ("stream_url", "vapi_api_key", "vapi_api_url", "user_id", "workspace_id")
 _TARGET_SETTINGS = (
     "database_url",
     "sync_log",
@@ -333,8 +333,7 @@ def settings_from(variables: Mapping[str, str], faults: Sequence[str] = ()) -> S
     }
     if ("HUBSPOT_CLIENT_ID" in given) != ("HUBSPOT_CLIENT_SECRET" in given):
         faults.append("HUBSPOT_CLIENT_ID and HUBSPOT_CLIENT_SECRET must be set both, or neither")
-    if "HUBSPOT_CALLS_JWT_JWKS_URL" in given and "HUBSPOT_CALLS_JWT_SECRET" in given:
-        faults.append("set HUBSPOT_CALLS_JWT_JWKS_URL or HUBSPOT_CALLS_JWT_SECRET, not both")
+    faults += _token_faults(given)
     per_address = "HUBSPOT_CALLS_MAX_CONNECTIONS_PER_ADDRESS"
     if per_address in given and "HUBSPOT_CALLS_TRUSTED_PROXIES" in given:
         faults.append(f"{per_address} would count the proxy's connections; leave it to the proxy")
@@ -348,6 +347,23 @@ def settings_from(variables: Mapping[str, str], faults: Sequence[str] = ()) -> S
     return settings
 
 
+def _token_faults(given: Mapping[str, str]) -> list[str]:
+    """What is wrong with the ways in which tokens of an embedding product are checked."""
+    faults = []
+    if "HUBSPOT_CALLS_JWT_JWKS_URL" in given:
+        if "HUBSPOT_CALLS_JWT_SECRET" in given:
+            faults.append("set HUBSPOT_CALLS_JWT_JWKS_URL or HUBSPOT_CALLS_JWT_SECRET, not both")
+        # One who issues tokens does so for many programs; a secret is shared with us alone.
+        if not given.keys() & {"HUBSPOT_CALLS_JWT_ISSUER", "HUBSPOT_CALLS_JWT_AUDIENCE"}:
+            faults.append(
+                "HUBSPOT_CALLS_JWT_JWKS_URL alone would open for every token of that key set, also"
+                " those made for other programs: set HUBSPOT_CALLS_JWT_AUDIENCE to what `aud` of"
+                " tokens made for this one says, or at least HUBSPOT_CALLS_JWT_ISSUER to what"
+                " `iss` says"
+            )
+    return faults
+
+
 def load_settings(directory: Path | None = None) -> Settings:
     """Settings of the environment and of `.env` in `directory`, the environment winning.
 
@@ -356,6 +372,12 @@ def load_settings(directory: Path | None = None) -> Settings:
     path = (directory or Path.cwd()) / ENV_FILE
     file = read_env_file(path, prefix=PREFIX, known=variable_names())
     return settings_from({**file.variables, **os.environ}, file.faults)
+
+
+def strangers_in_env_file(directory: Path | None = None) -> list[str]:
+    """A sentence for each name in `.env` that looks like one of ours and is not read."""
+    path = (directory or Path.cwd()) / ENV_FILE
+    return read_env_file(path, prefix=PREFIX, known=variable_names()).strangers
 
 
 def _unknown(name: str, known: set[str]) -> str:

@@ -20,15 +20,18 @@ from .simulator import DEFAULT_PORTAL
     help="JSON file with a list of contacts.",
 )
 @click.option("--service-key", help="The portal's static key; made up if missing.")
-@click.option("--client-id", help="An OAuth app, with --client-secret and --redirect-uri.")
-@click.option("--client-secret")
-@click.option("--redirect-uri")
+@click.option("--client-id", help="An OAuth app; takes --client-secret and --redirect-uri too.")
+@click.option("--client-secret", help="The app's secret.")
+@click.option("--redirect-uri", help="Where people who granted access are sent back to.")
 @click.option("--index-lag", "index_lag_s", type=click.FloatRange(0), default=0.0)
 @click.option("--token-lifetime", "access_token_lifetime_s", type=click.FloatRange(0), default=1800)
 @click.option("--rotate-refresh-tokens", is_flag=True)
 @click.option("--no-rate-limits", "rate_limits", flag_value=False, default=True)
 @click.option("--seed", type=int, default=0)
 @click.option("--print-json", is_flag=True, help="Print the address line as JSON.")
+@click.option(
+    "--print-env", is_flag=True, help="Print the settings that lead here, ready for a .env file."
+)
 def main(
     port: int,
     host: str,
@@ -44,8 +47,21 @@ def main(
     rate_limits: bool,
     seed: int,
     print_json: bool,
+    print_env: bool,
 ) -> None:
     """A pretend HubSpot portal over real HTTP."""
+    app = {
+        "--client-id": client_id,
+        "--client-secret": client_secret,
+        "--redirect-uri": redirect_uri,
+    }
+    missing = [name for name, value in app.items() if not value]
+    if missing and len(missing) < len(app):
+        raise click.UsageError(
+            f"an OAuth app needs all of {', '.join(app)}; missing: {', '.join(missing)}"
+        )
+    if print_json and print_env:
+        raise click.UsageError("--print-json and --print-env exclude each other")
     try:
         run(
             port=port,
@@ -62,6 +78,7 @@ def main(
             rotate_refresh_tokens=rotate_refresh_tokens,
             seed=seed,
             print_json=print_json,
+            print_env=print_env,
         )
     except (CannotStart, OSError, ValueError) as err:
         raise click.ClickException(str(err)) from err

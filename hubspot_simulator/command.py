@@ -40,6 +40,7 @@ def run(
     rotate_refresh_tokens: bool = False,
     seed: int = 0,
     print_json: bool = False,
+    print_env: bool = False,
 ) -> None:
     """Serves until SIGINT or SIGTERM. Raises CannotStart where the port or the file cannot be had,
     and ValueError where a contact cannot be used.
@@ -70,7 +71,10 @@ def run(
             except HubSpotError as err:
                 msg = f"{contacts} holds a contact that HubSpot would refuse: {err}"
                 raise CannotStart(msg) from err
-            _announce(simulator.url, portal_id, key, count, print_json)
+            if print_env:
+                _print_env(simulator.url, key, client_id, client_secret, redirect_uri)
+            else:
+                _announce(simulator.url, portal_id, key, count, print_json)
             stopped.wait()
     finally:
         for number, handler in previous.items():
@@ -104,6 +108,20 @@ def _announce(url: str, portal_id: int, key: str, contacts: int, as_json: bool) 
             f"{contacts} contacts)"
         )
     sys.stdout.write(said + "\n")
+    sys.stdout.flush()
+
+
+def _print_env(
+    url: str, key: str, client_id: str | None, client_secret: str | None, redirect_uri: str | None
+) -> None:
+    # With an app, people connect their portals; a key would stand in the way of that.
+    settings = {"HUBSPOT_API_URL": url, "HUBSPOT_SERVICE_KEY": None if client_id else key} | {
+        "HUBSPOT_APP_URL": url if client_id else None,
+        "HUBSPOT_CLIENT_ID": client_id,
+        "HUBSPOT_CLIENT_SECRET": client_secret,
+        "HUBSPOT_REDIRECT_URI": redirect_uri,
+    }
+    sys.stdout.write("".join(f"{name}={value}\n" for name, value in settings.items() if value))
     sys.stdout.flush()
 
 

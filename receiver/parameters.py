@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -23,6 +23,9 @@ MAX_BODY_BYTES = 16 * 1024
 LONGEST_TEXT = 200
 _BODY_TIMEOUT_S = 10.0
 _LAST_EPOCH_MS = 253_402_300_799_999  # the end of the year 9999
+# As on the command line.
+_LENGTH = re.compile(r"([0-9]{1,9})([mhdw])")
+_UNITS_S = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 # In an address a plus sign that was not written as %2B is a blank.
 _LOST_PLUS = re.compile(r"(?<=T\d\d:\d\d)(:\d\d(?:\.\d+)?)? (?=\d\d:?\d\d$)")
@@ -31,10 +34,17 @@ _LOST_PLUS = re.compile(r"(?<=T\d\d:\d\d)(:\d\d(?:\.\d+)?)? (?=\d\d:?\d\d$)")
 class Parameters:
     """What was given, by name; each reading method takes one, and `check` refuses the faults."""
 
-    def __init__(self, given: Mapping[str, object], faults: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        given: Mapping[str, object],
+        faults: Collection[str] = (),
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         # An empty value is how forms and front ends spell "not set".
         self._given = {name: value for name, value in given.items() if value not in ("", None)}
         self._unread = {*given}
+        self._now = now
         self.faults = [*faults]
 
     def text(self, name: str, *, longest: int = LONGEST_TEXT) -> str | None:
@@ -72,14 +82,20 @@ class Parameters:
         return default
 
     def moment(self, name: str) -> datetime | None:
-        """The time in UTC, None if it is not given: ISO 8601 (UTC unless it says), or epoch ms."""
+        """The time in UTC, None if it is not given.
+
+        Written in ISO 8601 (UTC unless it says), in epoch milliseconds, or as how long ago: 24h.
+        """
         value = self._take(name)
         if value is None:
             return None
         try:
-            return _moment(value)
+            return _moment(value, self._now())
         except (ValueError, OverflowError):
-            self._fault(f"{name} must be a time like 2026-11-22T09:30:00Z, or milliseconds")
+            self._fault(
+                f"{name} must be a time like 2026-11-22T09:30:00Z, how long ago like 30m, 24h or"
+                " 7d, or milliseconds"
+            )
             return None
 
     def truth(self, name: str) -> bool:
@@ -99,8 +115,11 @@ class Parameters:
             shown = name if _PLAIN_NAME.fullmatch(name) else "a name that was given"
             self._fault(f"{shown} is no parameter here")
         if self.faults:
+            # It begins with a name, which is said as it is written, or has none to say.
             sentence = "; ".join(dict.fromkeys(self.faults))
-            raise Refusal(400, "invalid_parameters", f"{sentence[0].upper()}{sentence[1:]}.")
+            if sentence.startswith("a name "):
+                sentence = f"A{sentence[1:]}"
+            raise Refusal(400, "invalid_parameters", f"{sentence}.")
 
     def _take(self, name: str) -> Any:
         self._unread.discard(name)
@@ -125,10 +144,22 @@ async def body_parameters(request: Request) -> Parameters:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not body:
         return Parameters({})
-    if kind == "application/x-www-form-urlencoded":
-        return Parameters(_form(body))
     if kind not in ("application/json", ""):
-        raise Refusal(415, "unsupported_media_type", "The body must be JSON or a form.")
+        if body.lstrip().startswith(b"{"):
+            # As curl -d does it, unless told.
+            raise Refusal(
+                415,
+                "unsupported_media_type",
+                "The body looks like JSON and is sent as something else: send the header"
+                " Content-Type: application/json.",
+            )
+        if kind != "application/x-www-form-urlencoded":
+            raise Refusal(
+                415,
+                "unsupported_media_type",
+                "The body must be JSON or a form, and the header Content-Type must say which.",
+            )
+        return Parameters(_form(body))
     try:
         fields = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -166,7 +197,7 @@ def _form(body: bytes) -> dict[str, object]:
     return dict(pairs)
 
 
-def _moment(value: object) -> datetime:
+def _moment(value: object, now: datetime) -> datetime:
     """Raises ValueError, OverflowError."""
     value = _whole(value)
     if isinstance(value, bool) or not isinstance(value, int | str):
@@ -176,6 +207,8 @@ def _moment(value: object) -> datetime:
         if not 0 <= milliseconds <= _LAST_EPOCH_MS:
             raise ValueError
         return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    if length := _LENGTH.fullmatch(value):
+        return now - timedelta(seconds=int(length[1]) * _UNITS_S[length[2]])
     moment = datetime.fromisoformat(_LOST_PLUS.sub(r"\1+", value.strip()))
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 

@@ -43,6 +43,7 @@ class Call:
     id: str
     user_id: str
     workspace_id: str
+    webhook_id: str | None = None
     source: str | None = None
     type: str | None = None
     direction: str | None = None
@@ -82,17 +83,19 @@ class Call:
 
 TEXT_FIELDS = frozenset(
     {
-        "source", "type", "direction", "customer_number", "customer_name", "customer_email",
-        "hubspot_contact_id", "phone_number", "ended_reason", "outcome", "summary", "transcript",
-        "recording_url", "stereo_recording_url", "success_evaluation", "assistant_id",
-        "assistant_name",
+        "webhook_id", "source", "type", "direction", "customer_number", "customer_name",
+        "customer_email", "hubspot_contact_id", "phone_number", "ended_reason", "outcome",
+        "summary", "transcript", "recording_url", "stereo_recording_url", "success_evaluation",
+        "assistant_id", "assistant_name",
     }
 )  # fmt: skip
 TIME_FIELDS = frozenset(
     {"started_at", "ended_at", "recording_expires_at", "received_at", "updated_at"}
 )
 # They differ between two deliveries of the same report and say nothing new about the call.
-VOLATILE_FIELDS = frozenset({"source", "received_at", "updated_at", "recording_expires_at"})
+VOLATILE_FIELDS = frozenset(
+    {"webhook_id", "source", "received_at", "updated_at", "recording_expires_at"}
+)
 LINK_FIELDS = frozenset({"recording_url", "stereo_recording_url"})
 
 

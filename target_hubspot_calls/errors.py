@@ -80,7 +80,7 @@ class StoreUnavailable(CallSyncError):
 
 
 class WrongEncryptionKey(CallSyncError):
-    """Stored tokens do not open with the encryption keys given."""
+    """Tokens, webhook secrets or raw reports do not open with the encryption keys given."""
 
 
 class CallOutcomeError(CallSyncError):

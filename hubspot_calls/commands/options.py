@@ -6,15 +6,18 @@ Knows click; it must not know any room.
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
 import click
 
 from hubspot_calls.log_setup import set_up_logging
-from hubspot_calls.settings import Settings, load_settings
+from hubspot_calls.settings import Settings, load_settings, strangers_in_env_file
 
 _LONGEST_NAME = 200
+
+logger = logging.getLogger("hubspot-calls")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -72,3 +75,9 @@ def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P,
         return command(settings, *args, **kwargs)
 
     return run
+
+
+def warn_of_strangers() -> None:
+    """Log what `.env` sets that looks like a setting and is none; for commands that go on long."""
+    for sentence in strangers_in_env_file():
+        logger.warning("%s", sentence)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from hubspot_calls.commands.options import json_option, with_settings
+from hubspot_calls.commands.options import json_option, warn_of_strangers, with_settings
 from hubspot_calls.output import Column, print_json, print_table, say
 from hubspot_calls.pipeline import run_once
 from hubspot_calls.progress import RunCounts, shown_progress
@@ -29,6 +29,7 @@ def sync(settings: Settings, /, as_json: bool) -> int:
       hubspot-calls sync
       hubspot-calls sync --json
     """
+    warn_of_strangers()
     counts = RunCounts()
     with shown_progress(settings) as progress:
         end = run_once(settings, progress=progress, on_line=counts.hear)

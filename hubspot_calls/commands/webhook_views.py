@@ -6,22 +6,16 @@ Pure but for printing the table; never shows a secret.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hubspot_calls.output import Column, is_wide, print_table
+from receiver.webhook_standing import Counts, heard_of, state_of, total
 from target_hubspot_calls.store.webhook_auth import HmacPlan, WebhookAuth, to_json_options
-from target_hubspot_calls.store.webhook_counts import Count
 from target_hubspot_calls.store.webhooks import Webhook
 
 if TYPE_CHECKING:
     from receiver.raw_reports import RawReport
-
-Counts = Mapping[str, Count]
-
-# What a request that proved itself can come to; every other word is a refusal.
-_TAKEN = ("stored", "quarantined", "replayed")
-_IGNORED = ("ignored", "other_assistant")
 
 
 def warnings_of(webhook: Webhook) -> list[str]:
@@ -46,6 +40,7 @@ def warnings_of(webhook: Webhook) -> list[str]:
 
 def to_listed(webhook: Webhook, url: str, counts: Counts) -> dict[str, Any]:
     """A webhook as `list --json` shows it."""
+    heard = heard_of(counts)
     return {
         "webhook_id": webhook.id,
         "url": url,
@@ -57,10 +52,10 @@ def to_listed(webhook: Webhook, url: str, counts: Counts) -> dict[str, Any]:
         "label": webhook.label,
         "auth_options": to_json_options(webhook.options),
         "assistant_ids": webhook.assistant_ids,
-        "state": _state(webhook),
+        "state": state_of(webhook),
         "counts": {word: each.count for word, each in counts.items()},
-        "last_heard_at": _last(_of(counts, _TAKEN + _IGNORED)),
-        "last_refused_at": _last(_refused(counts)),
+        "last_heard_at": heard.last_heard_at,
+        "last_refused_at": heard.last_refused_at,
     }
 
 
@@ -72,9 +67,10 @@ def print_webhooks(found: Sequence[tuple[Webhook, Counts]]) -> None:
     titles += ["label", "made (UTC)"] if wide else []
     rows = []
     for webhook, counts in found:
+        heard = heard_of(counts)
         row: list[object] = [webhook.id, webhook.user_id, webhook.workspace_id, webhook.auth]
-        row += [_state(webhook), _sum(_of(counts, _TAKEN)), _sum(_of(counts, _IGNORED))]
-        row += [_told(_refused(counts)), _last(_of(counts, _TAKEN + _IGNORED))]
+        row += [state_of(webhook), total(heard.taken), total(heard.ignored)]
+        row += [_told(heard.refused), heard.last_heard_at]
         rows.append([*row, webhook.label, webhook.created_at] if wide else row)
     print_table([Column(title, fold=title == "refused") for title in titles], rows)
 
@@ -97,31 +93,9 @@ def to_raw_document(report: RawReport) -> dict[str, Any]:
         return {**document, "body_text": report.body.decode("utf-8", "backslashreplace")}
 
 
-def _state(webhook: Webhook) -> str:
-    if webhook.disabled_at is not None:
-        return "disabled"
-    return "active" if webhook.is_readable else "unreadable secret"
-
-
-def _of(counts: Counts, words: Sequence[str]) -> Counts:
-    return {word: counts[word] for word in words if word in counts}
-
-
-def _refused(counts: Counts) -> Counts:
-    return {w: each for w, each in counts.items() if w not in _TAKEN + _IGNORED}
-
-
-def _sum(counts: Counts) -> int:
-    return sum(each.count for each in counts.values())
-
-
-def _last(counts: Counts) -> Any:
-    return max((each.last_at for each in counts.values()), default=None)
-
-
 def _told(counts: Counts) -> str:
     """How many were refused, and why the most frequent first."""
     if not counts:
         return "0"
     reasons = ", ".join(f"{word} {each.count}" for word, each in counts.items())
-    return f"{_sum(counts)}: {reasons}"
+    return f"{total(counts)}: {reasons}"

@@ -6,6 +6,7 @@ Knows the store's webhooks and their counts; what it shows of either is in `webh
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,16 +14,17 @@ import click
 
 from hubspot_calls.commands.auth_options import auth_options, read_auth_options
 from hubspot_calls.commands.options import OwnerName, json_option, owner_options, with_settings
+from hubspot_calls.commands.webhook_trial import to_trial_command
 from hubspot_calls.commands.webhook_views import (
     print_webhooks,
     to_listed,
     to_raw_document,
     warnings_of,
 )
-from hubspot_calls.output import print_json, say, to_json
+from hubspot_calls.output import print_json, say, to_json, to_utc_time
 from hubspot_calls.rooms import open_store, open_store_if_there
 from hubspot_calls.settings import Settings
-from hubspot_calls.vapi_settings import to_credential, to_vapi_settings
+from receiver.vapi_settings import to_credential, to_vapi_settings
 from target_hubspot_calls.addresses import is_loopback
 from target_hubspot_calls.store.webhook_auth import WebhookAuth, to_json_options
 from target_hubspot_calls.store.webhooks import Webhook
@@ -109,6 +111,9 @@ def create(
             "VAPI cannot reach this address: set HUBSPOT_CALLS_PUBLIC_URL to the one by which the"
             " outside reaches this machine, and use it in the url below."
         )
+    click.echo("Try it, while `hubspot-calls serve` runs, with a test call (the answer is {}):")
+    click.echo(to_trial_command(webhook, url, secret, at=datetime.now(UTC)))
+    click.echo()
     click.echo(_vapi_steps(webhook, url, secret))
     if secret:
         kept = "it is kept encrypted" if way is WebhookAuth.HMAC else "only its digest is kept"
@@ -169,15 +174,18 @@ def rotate(settings: Settings, /, webhook_id: str, keep_old_for_s: int, as_json:
                 f"webhook {webhook_id} is disabled and needs no new secret; enable it first:"
                 f" hubspot-calls webhooks enable {webhook_id}"
             )
+        rotated_at = datetime.now(UTC)
         secret = store.webhooks.rotate(webhook_id, keep_old_for_s=keep_old_for_s)
+    old_until = rotated_at + timedelta(seconds=keep_old_for_s) if keep_old_for_s else None
     auth = webhook.auth if webhook else "secret"
     url = full_url(settings, webhook_id)
     if as_json:
-        print_json({"webhook_id": webhook_id, "url": url, "auth": auth, "secret": secret})
+        made = {"webhook_id": webhook_id, "url": url, "auth": auth, "secret": secret}
+        print_json({**made, "old_secret_until": old_until})
         return
     click.echo(f"secret      {secret}")
-    if keep_old_for_s:
-        say(f"Paste it into VAPI; the old secret works for {keep_old_for_s} s more.")
+    if old_until is not None:
+        say(f"Paste it into VAPI; the old secret works until {to_utc_time(old_until)} UTC.")
     else:
         say("Paste it into VAPI now: the old secret has stopped working.")
 

@@ -33,7 +33,7 @@ _TAGS: list[Json] = [
     {"name": "service", "description": "For machines that watch"},
 ]
 _ERROR_EXAMPLES = {
-    400: ("invalid_parameters", "Limit must be a whole number from 1 to 1000."),
+    400: ("invalid_parameters", "limit must be a whole number from 1 to 1000."),
     401: ("unauthorized", "This address needs an access key."),
     403: ("cross_site", "This request was not sent by a page of this address."),
     404: ("not_found", "There is nothing at this address."),

@@ -31,6 +31,12 @@ _FILTER = [
     _SINCE,
     _UNTIL,
     query("q", "Part of a call id, number, message or contact id", SHORT_TEXT, "5550123"),
+    query(
+        "phone_number",
+        "Only calls from this number, or from numbers that end so",
+        SHORT_TEXT,
+        "+14155550123",
+    ),
 ]
 _AS_OF = query(
     "as_of",

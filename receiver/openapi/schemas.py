@@ -22,10 +22,12 @@ REASON: Json = {"type": "string", "enum": list(REASONS)}
 MAYBE_STATUS = nullable("string", enum=[*STATUSES, None])
 MAYBE_REASON = nullable("string", enum=[*REASONS, None])
 MOMENT: Json = {
-    "description": "A time in ISO 8601 (UTC unless it says otherwise), or milliseconds since 1970",
+    "description": "A time in ISO 8601 (UTC unless it says otherwise), milliseconds since 1970, or"
+    " how long ago: 30m, 24h, 7d, 2w",
     "anyOf": [
         {"type": "string", "format": "date-time"},
         {"type": "string", "format": "date"},
+        {"type": "string", "pattern": "^[0-9]{1,3}[mhdw]$"},
         {"type": "integer", "minimum": 0, "maximum": 253402300799999},
     ],
 }

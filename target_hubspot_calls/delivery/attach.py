@@ -20,6 +20,7 @@ from target_hubspot_calls.delivery.drafts import Drafter
 from target_hubspot_calls.delivery.portals import HeldElsewhere, Portal, Portals
 from target_hubspot_calls.delivery.retry_line import retry_at
 from target_hubspot_calls.delivery.round import batches
+from target_hubspot_calls.delivery.together import all_or_first_error
 from target_hubspot_calls.delivery.write import Draft
 from target_hubspot_calls.errors import (
     CallOutcomeError,
@@ -102,12 +103,21 @@ class Attacher:
         is_stopping: Callable[[], bool],
     ) -> None:
         slots = asyncio.Semaphore(UPLOADS_AT_ONCE)
+        failed = False
 
         async def one(claim: Claim) -> Claim | RecordingOutcome | None:
+            nonlocal failed
             async with slots:
-                return None if is_stopping() else await self._uploaded(portal, claim)
+                if failed or is_stopping():
+                    return None
+                try:
+                    return await self._uploaded(portal, claim)
+                except BaseException:
+                    failed = True
+                    raise
 
-        results = await asyncio.gather(*(one(claim) for claim in claims))
+        # Where the store fails, what is in flight still ends and is noted, if it can be.
+        results = await all_or_first_error(one(claim) for claim in claims)
         uploaded = [result for result in results if isinstance(result, Claim)]
         await self._settle(
             holder,

@@ -17,7 +17,8 @@ from target_hubspot_calls.delivery.attach import Attacher
 from target_hubspot_calls.delivery.drafts import Drafter
 from target_hubspot_calls.delivery.portals import HeldElsewhere, Portals
 from target_hubspot_calls.delivery.presence import Presence
-from target_hubspot_calls.delivery.round import CLAIM_S, Round, Tally, Tools, all_or_first_error
+from target_hubspot_calls.delivery.round import CLAIM_S, Round, Tally, Tools
+from target_hubspot_calls.delivery.together import all_or_first_error
 from target_hubspot_calls.errors import CallOutcomeError
 from target_hubspot_calls.store.ledger import Ledger
 from target_hubspot_calls.store.ledger_rows import Claim

@@ -71,9 +71,7 @@ class Leases:
         """Lets other processes have all portals."""
         async with self._turn:
             while self._held:
-                await asyncio.to_thread(
-                    self._leases.give_back, self._held.pop(), self._run_id, now=self._clock.now()
-                )
+                await asyncio.to_thread(self._leases.give_back, self._held.pop(), self._run_id)
 
     async def _renew_regularly(self) -> None:
         while True:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from target_hubspot_calls.call import Call
+from target_hubspot_calls.delivery.together import all_or_first_error
 from target_hubspot_calls.errors import (
     AmbiguousContact,
     CallOutcomeError,
@@ -189,7 +190,7 @@ class Matcher:
         if not unknown:
             return {}
         packs = pack_numbers(sorted({number.national for number in unknown}))
-        pages = await asyncio.gather(*(self._directory.search_contacts(pack) for pack in packs))
+        pages = await all_or_first_error(self._directory.search_contacts(pack) for pack in packs)
         by_national = _by_national(contact for page in pages for contact in page)
         if len(self._known) > MOST_NUMBERS_KEPT:
             self._known.clear()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from target_hubspot_calls.call import Call
+from target_hubspot_calls.delivery.together import all_or_first_error
 from target_hubspot_calls.errors import AnswerLost, CallOutcomeError, HubSpotError
 from target_hubspot_calls.hubspot.client import HubSpotClient
 from target_hubspot_calls.phone import PhoneNumber
@@ -20,6 +21,8 @@ from target_hubspot_calls.store.new_contacts import NewContact, NewContacts
 # HubSpot says "a few moments" (docs, search); its bound is not documented.
 INDEX_SETTLES_S = 120.0
 CREATED_AT_ONCE = 4
+# What a creation may wait between its announcement and its sending without a new announcement.
+ANNOUNCED_FOR_S = 5.0
 
 
 class ContactMaker:
@@ -48,11 +51,8 @@ class ContactMaker:
         known = await asyncio.to_thread(
             self._store.load, self._portal_id, [number.e164 for number in callers]
         )
-        made = await asyncio.gather(
-            *(
-                self._make_one(number, call, known.get(number.e164))
-                for number, call in callers.items()
-            )
+        made = await all_or_first_error(
+            self._make_one(number, call, known.get(number.e164)) for number, call in callers.items()
         )
         return dict(zip(callers, made, strict=True))
 
@@ -70,21 +70,58 @@ class ContactMaker:
             waited_s = (self._now() - known.intended_at).total_seconds()
             if waited_s < INDEX_SETTLES_S:
                 return _pending(INDEX_SETTLES_S - waited_s)
-        announced = await asyncio.to_thread(
-            self._store.announce, self._portal_id, number.e164, known, self._now()
-        )
-        if not announced:
-            return _pending(INDEX_SETTLES_S)
+        announcement = _Announcement(self._store, self._portal_id, number.e164, self._now, known)
         try:
             async with self._slots:
-                contact = await self._client.create_contact(_properties(number, call))
-        except AnswerLost:
+                await announcement.make()
+                contact = await self._client.create_contact(
+                    _properties(number, call), before_sending=announcement.renew
+                )
+        except (AnswerLost, _TakenByAnother):
             return _pending(INDEX_SETTLES_S)
         except HubSpotError as err:
             await self.forget(number)
             return err
         await asyncio.to_thread(self._store.save, self._portal_id, number.e164, contact.id)
         return contact.id
+
+
+class _TakenByAnother(Exception):
+    """Another process makes this contact, or has made it."""
+
+
+class _Announcement:
+    """The creation of one contact in the store, at the time at which it is sent."""
+
+    def __init__(
+        self,
+        store: NewContacts,
+        portal_id: int,
+        number: str,
+        now: Callable[[], datetime],
+        known: NewContact | None,
+    ) -> None:
+        self._store = store
+        self._portal_id = portal_id
+        self._number = number
+        self._now = now
+        self._known = known
+
+    async def make(self) -> None:
+        """Announces it, now. Raises _TakenByAnother."""
+        now = self._now()
+        if not await asyncio.to_thread(
+            self._store.announce, self._portal_id, self._number, self._known, now
+        ):
+            raise _TakenByAnother
+        self._known = NewContact(None, now)
+
+    async def renew(self) -> None:
+        """Announces it anew if the request was held back; it leaves now."""
+        announced_at = self._known.intended_at if self._known else self._now()
+        held_s = (self._now() - announced_at).total_seconds()
+        if not 0 <= held_s <= ANNOUNCED_FOR_S:
+            await self.make()
 
 
 def _pending(retry_after_s: float) -> AnswerLost:

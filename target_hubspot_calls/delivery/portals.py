@@ -96,6 +96,8 @@ class Portals:
             lambda: Pace(settings.requests_per_10_seconds, settings.searches_per_second)
         )
         self._troubles: dict[str, tuple[float, TransientHubSpotError | PortalError]] = {}
+        # Portals that failed and have done nothing for us since.
+        self._down: set[str] = set()
 
     async def __aenter__(self) -> Portals:
         await self._leases.begin()
@@ -149,10 +151,17 @@ class Portals:
         """Remembers a portal that just failed, so that the calls behind do not each find out."""
         self._note_trouble(portal.name, error)
 
+    def note_working(self, portal: Portal) -> bool:
+        """True if the portal was down until now: calls that wait for it need not wait on."""
+        was_down = portal.name in self._down
+        self._down.discard(portal.name)
+        return was_down
+
     def _note_trouble(self, name: str, error: HubSpotError) -> None:
         now = self._clock.monotonic()
         if isinstance(error, TransientHubSpotError):
             self._troubles[name] = (now + TROUBLE_S, error)
+            self._down.add(name)
         elif isinstance(error, PortalError):
             wait_s = REFUSED_S if error.retry_after_s is None else error.retry_after_s
             self._troubles[name] = (now + wait_s, error)

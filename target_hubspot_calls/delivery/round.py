@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -20,6 +20,7 @@ from target_hubspot_calls.delivery.look_up import find_engagements
 from target_hubspot_calls.delivery.match import Match
 from target_hubspot_calls.delivery.portals import Portal, Portals
 from target_hubspot_calls.delivery.retry_line import retry_at
+from target_hubspot_calls.delivery.together import all_or_first_error
 from target_hubspot_calls.delivery.write import CreateResults, Draft, Found
 from target_hubspot_calls.errors import (
     AnswerLost,
@@ -44,6 +45,9 @@ CLAIM_S = 300.0
 # HubSpot may work on a request for 100 s before it gives up itself (524): until then a call that
 # is not there may still come, where nothing but us keeps it from being written twice.
 LATE_WRITE_S = 120.0
+# Of that, what a request may wait between its announcement and its sending without being
+# announced anew; a full window of the pace costs one more write to the ledger for each batch.
+ANNOUNCED_FOR_S = 5.0
 
 
 @dataclass
@@ -97,8 +101,11 @@ class Round:
         self._tools = tools
         self._holder = holder
         self._open = {claim.call.id: claim for claim in claims}
+        self._workspace = claims[0].call.workspace
         # Calls with an announced create of which nobody knows whether HubSpot did it.
         self._unaccounted = {claim.call.id for claim in claims if Intent.of(claim)}
+        # When each create was announced last.
+        self._announced_at: dict[str, datetime] = {}
         self._refusal: PortalError | NotConnected | None = None
         self._portal: Portal
 
@@ -252,11 +259,14 @@ class Round:
         results = await write.update(self._portal, drafts[0].kind, drafts, self._announce_update)
         await self._heed(results.values())
         await self.settle(results)
+        await self._hasten_others(results.values())
 
     async def _create(self, drafts: Sequence[Draft], *, match_again: bool = True) -> None:
         if self._is_over():
             return
-        results = await write.create(self._portal, drafts[0].kind, drafts, self._announce_create)
+        results = await write.create(
+            self._portal, drafts[0].kind, drafts, self._announce_create, self._confirm_create
+        )
         # An error is the answer to the write itself, so the write did not happen; only a lost
         # answer leaves it open. What did happen is accounted for once the ledger says so.
         self._unaccounted -= {
@@ -274,6 +284,7 @@ class Round:
         await self.settle(
             {k: r for k, r in results.items() if k not in gone and not isinstance(r, Found)}
         )
+        await self._hasten_others(results.values())
         await self._update_found([d for d in drafts if d.call_id in found], found)
         if gone:
             claims = [draft.claim for draft in gone.values()]
@@ -325,9 +336,19 @@ class Round:
 
     async def _announce_create(self, drafts: Sequence[Draft]) -> list[Draft]:
         kind = drafts[0].kind
+        now = self._tools.clock.now()
         held = await self._announce(drafts, str(Intent(kind, self._portal.is_unique(kind))))
         self._unaccounted |= {draft.call_id for draft in held}
+        self._announced_at |= {draft.call_id: now for draft in held}
         return held
+
+    async def _confirm_create(self, drafts: Sequence[Draft]) -> list[Draft]:
+        """Announces anew what was announced too long ago: the wait for it begins as it leaves."""
+        now = self._tools.clock.now()
+        oldest_s = max((now - self._announced_at[d.call_id]).total_seconds() for d in drafts)
+        if 0 <= oldest_s <= ANNOUNCED_FOR_S:
+            return list(drafts)
+        return await self._announce_create(drafts)
 
     async def _announce_update(self, drafts: Sequence[Draft]) -> list[Draft]:
         return await self._announce(drafts, "update")
@@ -344,6 +365,18 @@ class Round:
             now=self._tools.clock.now(),
         )
         return [draft for draft in drafts if draft.call_id in held]
+
+    async def _hasten_others(self, results: Iterable[object]) -> None:
+        """Has the calls tried again at once that found HubSpot down, now that it writes again."""
+        if not any(isinstance(result, Outcome) for result in results):
+            return
+        if self._tools.portals.note_working(self._portal):
+            await asyncio.to_thread(
+                self._tools.ledger.hasten,
+                self._workspace,
+                Reason.UNAVAILABLE.value,
+                now=self._tools.clock.now(),
+            )
 
     async def _heed(self, results: Iterable[object]) -> None:
         """Parks the portal if it refused: nothing more is asked of it in this round."""
@@ -403,11 +436,3 @@ def batches(drafts: Sequence[Draft]) -> list[Sequence[Draft]]:
         for same in by_kind.values()
         for i in range(0, len(same), write.MAX_BATCH)
     ]
-
-
-async def all_or_first_error(jobs: Iterable[Awaitable[None]]) -> None:
-    """Runs all jobs to their end, then raises the first error, so that none is cut in flight."""
-    results = await asyncio.gather(*jobs, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result

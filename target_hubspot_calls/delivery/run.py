@@ -77,7 +77,11 @@ class Run:
         `refused` are the records no call can be made of. Raises StoreUnavailable.
         """
         accepted = self._ledger.accept(
-            calls, now=self._clock.now(), refused=refused, run_id=self.run_id
+            calls,
+            now=self._clock.now(),
+            refused=refused,
+            run_id=self.run_id,
+            nobodys=self._settings.default_workspace,
         )
         self._worker.notify(accepted.new + accepted.changed)
         return accepted

@@ -66,29 +66,48 @@ Result = TypeVar("Result")
 Announce = Callable[[Sequence[Draft]], Awaitable[list[Draft]]]
 
 
+class _NoLongerOurs(Exception):
+    """Some of the drafts were taken by somebody else while their request was held back."""
+
+
 async def create(
-    portal: Portal, kind: EngagementKind, drafts: Sequence[Draft], announce: Announce
+    portal: Portal,
+    kind: EngagementKind,
+    drafts: Sequence[Draft],
+    announce: Announce,
+    confirm: Announce,
 ) -> CreateResults:
     """What became of at most 100 new engagements of one kind.
 
     `announce` writes down what is about to be written, before each request, and says which drafts
-    are still ours; the others are left out.
+    are still ours; the others are left out. `confirm` does the same right before the request
+    leaves, which may be minutes later: the pace held it back, or HubSpot had asked us to wait.
     """
     held = await announce(drafts)
     by_id = {draft.call_id: draft for draft in held}
     if not by_id:
         return {}
+
+    async def confirm_all() -> None:
+        if len(await confirm(held)) < len(held):
+            raise _NoLongerOurs
+
     try:
         result = await portal.client.create_engagements(
-            kind, [_new_engagement(portal, draft) for draft in held]
+            kind,
+            [_new_engagement(portal, draft) for draft in held],
+            before_sending=confirm_all,
         )
+    except _NoLongerOurs:
+        # What has not left was not written: those that are still ours go without the others.
+        return await create(portal, kind, held, announce, confirm)
     except AnswerLost as err:
         return await _look_up(portal, kind, by_id, err)
     except (TransientHubSpotError, PortalError) as err:
         return dict.fromkeys(by_id, err)
     except HubSpotError as err:
         if len(held) > 1:
-            return await _split(held, lambda half: create(portal, kind, half, announce))
+            return await _split(held, lambda half: create(portal, kind, half, announce, confirm))
         if is_taken(err):
             return await _look_up(portal, kind, by_id, err)
         return dict.fromkeys(by_id, err)

@@ -34,6 +34,8 @@ _HOST = re.compile(rb"[A-Za-z0-9.:-]+\Z")
 
 EFFECT = "hubspot_effect"
 DEADLINE = "hubspot_deadline_s"
+# Awaited when the pace has let the request through, right before it leaves.
+BEFORE_SENDING = "hubspot_before_sending"
 
 
 class Effect(StrEnum):

@@ -26,7 +26,7 @@ from target_hubspot_calls.hubspot.engagements import (
     EngagementKind,
     NewEngagement,
 )
-from target_hubspot_calls.hubspot.exchange import Exchange
+from target_hubspot_calls.hubspot.exchange import BeforeSending, Exchange
 from target_hubspot_calls.hubspot.files import FileUpload, UploadedFile
 from target_hubspot_calls.hubspot.pace import Pace
 from target_hubspot_calls.hubspot.retry import RetryPolicy, is_worth_another_try
@@ -71,7 +71,8 @@ class HubSpotClient:
     """One portal's HubSpot. Every method raises the HubSpotError family, or what its store does.
 
     Reads and updates are tried again on anything transient, creates only where HubSpot has
-    certainly not acted; a create without an answer raises AnswerLost.
+    certainly not acted; a create without an answer raises AnswerLost. A create may have to wait
+    for the pace: its `before_sending` is awaited when it leaves, and what that raises stops it.
     """
 
     def __init__(
@@ -138,7 +139,9 @@ class HubSpotClient:
         items = await self._read_batch("contacts", wanted, CONTACT_PROPERTIES, id_property)
         return [contacts.read_contact(item) for item in items]
 
-    async def create_contact(self, properties: Mapping[str, str]) -> Contact:
+    async def create_contact(
+        self, properties: Mapping[str, str], *, before_sending: BeforeSending | None = None
+    ) -> Contact:
         """The new contact; Rejected with http_status 409 if its e-mail address is taken."""
         body = wire.encode({"properties": dict(properties), "associations": []})
         return await self._exchange.ask(
@@ -147,10 +150,15 @@ class HubSpotClient:
             api.object_path("contacts"),
             body,
             read=lambda r: contacts.read_contact(wire.read_object(r)),
+            before_sending=before_sending,
         )
 
     async def create_engagements(
-        self, kind: EngagementKind, inputs: Sequence[NewEngagement]
+        self,
+        kind: EngagementKind,
+        inputs: Sequence[NewEngagement],
+        *,
+        before_sending: BeforeSending | None = None,
     ) -> BatchResult:
         """What became of each of up to 100 new engagements; Rejected if all are refused."""
         return await self._write_batch(
@@ -158,6 +166,7 @@ class HubSpotClient:
             api.object_path(kind.object_name, "batch/create"),
             engagements.create_body(kind, inputs),
             [item.trace_id for item in inputs],
+            before_sending,
         )
 
     async def update_engagements(
@@ -286,7 +295,12 @@ class HubSpotClient:
         return names[0] if names and kind.property_group not in names else kind.property_group
 
     async def _write_batch(
-        self, kind: api.RequestKind, path: str, body: bytes, trace_ids: Sequence[str]
+        self,
+        kind: api.RequestKind,
+        path: str,
+        body: bytes,
+        trace_ids: Sequence[str],
+        before_sending: BeforeSending | None = None,
     ) -> BatchResult:
         return await self._exchange.ask(
             kind,
@@ -294,6 +308,7 @@ class HubSpotClient:
             path,
             body,
             read=lambda r: batches.read_batch(wire.read_object(r), trace_ids),
+            before_sending=before_sending,
         )
 
     async def _read_batch(

@@ -12,13 +12,14 @@ from typing import TypeVar
 import httpx
 
 from target_hubspot_calls.hubspot import failures
-from target_hubspot_calls.hubspot.api import RequestKind
+from target_hubspot_calls.hubspot.api import BEFORE_SENDING, RequestKind
 from target_hubspot_calls.hubspot.files import UploadBody
 from target_hubspot_calls.hubspot.retry import RetryPolicy, is_worth_another_try, with_retry
 from target_hubspot_calls.hubspot.wire import MalformedReply
 
 Answer = TypeVar("Answer")
 Body = bytes | Callable[[], UploadBody] | None
+BeforeSending = Callable[[], Awaitable[None]]
 
 
 class Exchange:
@@ -46,11 +47,18 @@ class Exchange:
         *,
         read: Callable[[httpx.Response], Answer],
         worth: Callable[[BaseException], bool] = is_worth_another_try,
+        before_sending: BeforeSending | None = None,
     ) -> Answer:
-        """What `read` makes of the reply. Raises the HubSpotError family."""
+        """What `read` makes of the reply. Raises the HubSpotError family.
+
+        `before_sending` is awaited right before each try leaves; what it raises passes through.
+        """
 
         async def once() -> Answer:
-            return await self._once(self._request(kind, method, path, body), read)
+            request = self._request(kind, method, path, body)
+            if before_sending is not None:
+                request.extensions[BEFORE_SENDING] = before_sending
+            return await self._once(request, read)
 
         return await with_retry(
             once, policy=self._retry, sleep=self._sleep, rng=self._rng, worth=worth

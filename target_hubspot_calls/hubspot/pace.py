@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from target_hubspot_calls.hubspot.api import is_search, is_upload
+from target_hubspot_calls.hubspot.api import BEFORE_SENDING, is_search, is_upload
 from target_hubspot_calls.hubspot.failures import retry_after_s
 
 Clock = Callable[[], float]
@@ -198,7 +198,10 @@ class PortalPaces:
 
 
 class PacedTransport(httpx.AsyncBaseTransport):
-    """Sends each request when the portal's pace has room for it."""
+    """Sends each request when the portal's pace has room for it.
+
+    What a request asks to have done before it leaves is done then, however long it was held back.
+    """
 
     def __init__(self, inner: httpx.AsyncBaseTransport, pace: Pace) -> None:
         self._inner = inner
@@ -207,6 +210,9 @@ class PacedTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The answer of the transport beneath, once there was room to send."""
         async with self._pace.slot(request):
+            before_sending = request.extensions.get(BEFORE_SENDING)
+            if before_sending is not None:
+                await before_sending()
             response = await self._inner.handle_async_request(request)
         self._pace.learn(request, response)
         return response

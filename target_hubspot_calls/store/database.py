@@ -23,7 +23,7 @@ from target_hubspot_calls.store.migrations import NewerSchema, upgrade
 BUSY_TIMEOUT_S = 30
 _WRITING = "hubspot_calls_writing"
 # Any constant does, as long as every version of this program uses the same one.
-_POSTGRESQL_MIGRATION_LOCK = 0x68636D69
+_POSTGRESQL_WRITERS = 0x68636D69
 
 
 def open_database(url: str) -> Engine:
@@ -43,9 +43,6 @@ def open_database(url: str) -> Engine:
         else:
             engine = _postgresql_engine(address)
             with writing(engine) as connection:
-                connection.exec_driver_sql(
-                    f"SELECT pg_advisory_xact_lock({_POSTGRESQL_MIGRATION_LOCK})"
-                )
                 upgrade(connection)
     except BaseException as err:
         if engine is not None:
@@ -70,7 +67,9 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
     Raises StoreUnavailable for whatever the database refuses.
     """
-    options = {_WRITING: False, "postgresql_readonly": True}
+    options: dict[str, Any] = {_WRITING: False}
+    if engine.dialect.name == "postgresql":
+        options |= {"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"}
     with _wall(engine), engine.connect() as connection:
         connection = connection.execution_options(**options)
         with connection.begin():
@@ -81,8 +80,8 @@ def reading(engine: Engine) -> Iterator[Connection]:
 def writing(engine: Engine) -> Iterator[Connection]:
     """A connection in a transaction that is committed at the end, or undone by any exception.
 
-    SQLite takes its one write lock at the start (waiting up to 30 s), so whoever reads and then
-    writes in here never loses to another process. Raises StoreUnavailable.
+    There is one writer at a time, from the start of the transaction (waiting up to 30 s), so
+    whoever reads and then writes in here never loses to another process. Raises StoreUnavailable.
     """
     with _wall(engine), engine.connect() as connection:
         connection = connection.execution_options(**{_WRITING: True})
@@ -184,12 +183,22 @@ def _begin_sqlite_transaction(connection: Connection) -> None:
 
 def _postgresql_engine(address: URL) -> Engine:
     try:
-        return create_engine(address, hide_parameters=True, pool_pre_ping=True)
+        engine = create_engine(address, hide_parameters=True, pool_pre_ping=True)
     except ModuleNotFoundError as err:
         raise StoreUnavailable(
             "The database URL names PostgreSQL and its driver is not installed:"
             " pip install 'psycopg[binary]'."
         ) from err
+    event.listen(engine, "begin", _begin_postgresql_transaction)
+    return engine
+
+
+def _begin_postgresql_transaction(connection: Connection) -> None:
+    # As SQLite does it: else two processes that take over a call at once both insert it, and one
+    # of them fails.
+    if connection.get_execution_options().get(_WRITING, False):
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{BUSY_TIMEOUT_S}s'")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_POSTGRESQL_WRITERS})")
 
 
 @contextmanager
@@ -209,7 +218,7 @@ def _refusal(err: sql_errors.DBAPIError) -> str:
     # Only the first line, and for PostgreSQL only of connection troubles: the rest of a driver's
     # message may quote the values of a row.
     text = str(err.orig).partition("\n")[0]
-    if "database is locked" in text:
+    if "database is locked" in text or "due to lock timeout" in text:
         return (
             f"is held by another writer for more than {BUSY_TIMEOUT_S} s; stop that process"
             " or try again."

@@ -30,7 +30,9 @@ from sqlalchemy import (
 )
 
 from target_hubspot_calls.call import Call, Workspace, merge_calls
+from target_hubspot_calls.errors import Status
 from target_hubspot_calls.outcome import Outcome, RecordingOutcome
+from target_hubspot_calls.store.call_owners import give_to_owners, take_from_nobody
 from target_hubspot_calls.store.database import reading, writing
 from target_hubspot_calls.store.ledger_rows import (
     CLAIM_COLUMNS,
@@ -53,8 +55,8 @@ from target_hubspot_calls.store.ledger_rows import (
     settled_log_row,
     settled_parameters,
 )
+from target_hubspot_calls.store.schema import UtcDateTime, outbox
 from target_hubspot_calls.store.schema import calls as table
-from target_hubspot_calls.store.schema import outbox
 
 # Parameters of one statement stay far below SQLite's limit of 32,766.
 KEYS_PER_STATEMENT = 500
@@ -73,15 +75,22 @@ class Ledger:
         now: datetime,
         refused: Sequence[RefusedRecord] = (),
         run_id: str = "",
+        nobodys: Workspace | None = None,
     ) -> Accepted:
         """Takes responsibility for the calls: on return they are durable and due.
 
         A call that is there already is merged with what is known. Records no call can be made of
-        are written down for the sync log, each once. Raises StoreUnavailable.
+        are written down for the sync log, each once. `nobodys` is the workspace of records that
+        name none: the same call is one call, whichever of VAPI's doors tells of it first. Raises
+        StoreUnavailable.
         """
-        incoming = _merged_by_key(reports)
+        reports = list(reports)
         new = changed = 0
         with writing(self._engine) as connection:
+            if nobodys is not None:
+                reports = give_to_owners(connection, reports, nobodys)
+                take_from_nobody(connection, reports, nobodys)
+            incoming = _merged_by_key(reports)
             known = _load_rows(connection, incoming)
             inserts, updates = [], []
             for key, call in incoming.items():
@@ -177,6 +186,19 @@ class Ledger:
             update(table)
             .where(_is_of(workspace), table.c.state == WAITING)
             .values(state=DUE, due_at=now, updated_at=now)
+        )
+        return self._write(statement)
+
+    def hasten(self, workspace: Workspace, reason: str, *, now: datetime) -> int:
+        """Makes calls due that wait out a failure with this reason; returns how many.
+
+        Their tries stay counted: what fails again waits longer than before.
+        """
+        statement = (
+            update(table)
+            .where(_is_of(workspace), table.c.state == DUE, table.c.due_at > now)
+            .where(table.c.status == Status.ERROR.value, table.c.reason == reason)
+            .values(due_at=now, updated_at=now)
         )
         return self._write(statement)
 
@@ -402,6 +424,9 @@ _MERGE = (
     )
 )
 _IS_UPDATE = bindparam("b_intent", type_=Text) == "update"
+# Within a case no column says what a parameter is: without its type a time is stored as it comes.
+_DUE_AT = bindparam("b_due_at", type_=UtcDateTime)
+_NOW = bindparam("b_now", type_=UtcDateTime)
 _ANNOUNCE_CONTACT = (
     update(table).where(_KEY_IS_GIVEN).values(intent_contact_id=bindparam("b_contact"))
 )
@@ -421,7 +446,7 @@ _SETTLE = (
     .where(_KEY_IS_GIVEN)
     .values(
         state=case((_IS_UNCHANGED, bindparam("b_state")), else_=DUE),
-        due_at=case((_IS_UNCHANGED, bindparam("b_due_at")), else_=bindparam("b_now")),
+        due_at=case((_IS_UNCHANGED, _DUE_AT), else_=_NOW),
         attempt=bindparam("b_attempt"),
         claimed_by=None,
         claimed_until=None,
@@ -434,9 +459,7 @@ _SETTLE = (
         portal_id=bindparam("b_portal"),
         file_id=bindparam("b_file"),
         recording_status=bindparam("b_recording"),
-        recording_due_at=case(
-            (_RECORDING_IS_DUE, bindparam("b_now")), else_=table.c.recording_due_at
-        ),
+        recording_due_at=case((_RECORDING_IS_DUE, _NOW), else_=table.c.recording_due_at),
         status=bindparam("b_status"),
         reason=bindparam("b_reason"),
         retryable=bindparam("b_retryable"),

@@ -7,13 +7,16 @@ Knows nothing of HubSpot's API; time comes in as an argument.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 
 from sqlalchemy import Engine, insert, select, update
 
 from target_hubspot_calls.store.database import writing
 from target_hubspot_calls.store.schema import portal_leases as table
+
+# Past whatever the clock says: it may have been set back since the lease was taken.
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Lease(Enum):
@@ -56,11 +59,11 @@ class PortalLeases:
             connection.execute(update(table).where(this_one).values(lease))
             return Lease.OURS if known.holder == holder else Lease.TAKEN_OVER
 
-    def give_back(self, portal_id: int, holder: str, *, now: datetime) -> None:
+    def give_back(self, portal_id: int, holder: str) -> None:
         """Ends the lease of this holder, and nobody else's; the table still says whose it was."""
         with writing(self._engine) as connection:
             connection.execute(
                 update(table)
                 .where(table.c.portal_id == portal_id, table.c.holder == holder)
-                .values(expires_at=now)
+                .values(expires_at=_LONG_AGO)
             )

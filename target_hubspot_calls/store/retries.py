@@ -60,7 +60,8 @@ class RetryFilter:
     """Which undone calls, by their latest outcome; None lets everything pass.
 
     `since` and `until` bound when that outcome came. `query` is looked for in call id, number,
-    message and contact id; `digits` are those of a number it may be.
+    message and contact id; `digits` are those of a number it may be. `numbers` are ways to write
+    one number, `number_end` is how it may end.
     """
 
     user_id: str | None = None
@@ -73,16 +74,21 @@ class RetryFilter:
     phone_number: str | None = None
     query: str | None = None
     digits: str | None = None
+    numbers: tuple[str, ...] = ()
+    number_end: str | None = None
 
     @property
     def reads_records(self) -> bool:
         """True if no column says whether a call matches."""
-        return bool(self.phone_number or self.query)
+        return bool(self.phone_number or self.query or self.numbers)
 
     def fits(self, call_id: str, message: str | None, contact_id: str | None, record: str) -> bool:
         """Whether what no column says matches."""
         number = json.loads(record).get("customer_number") or ""
         if self.phone_number and number != self.phone_number:
+            return False
+        ends_so = self.number_end is not None and number.endswith(self.number_end)
+        if self.numbers and number not in self.numbers and not ends_so:
             return False
         if not self.query:
             return True

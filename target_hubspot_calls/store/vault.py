@@ -45,9 +45,10 @@ class Vault:
             return self._fernets.decrypt(sealed)
         except InvalidToken as err:
             raise WrongEncryptionKey(
-                "Stored tokens do not open with the encryption keys given; bring back the key file"
-                " or the HUBSPOT_CALLS_ENCRYPTION_KEYS they were stored with, or connect the"
-                " portal again."
+                "Stored secrets (HubSpot tokens, webhook secrets or raw reports) do not open with"
+                " the encryption keys given; bring back the key file or the"
+                " HUBSPOT_CALLS_ENCRYPTION_KEYS they were stored with. Where those are lost,"
+                " connect the portals again, rotate the webhooks' secrets, delete the raw reports."
             ) from err
 
     def is_newest(self, sealed: bytes) -> bool:

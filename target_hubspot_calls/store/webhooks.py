@@ -6,7 +6,6 @@ a request carries either.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import secrets
@@ -16,7 +15,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, Row, delete, exists, insert, or_, select, update
-from uuid_utils import uuid7
 
 from target_hubspot_calls.errors import (
     CallSyncError,
@@ -35,8 +33,15 @@ from target_hubspot_calls.store.webhook_auth import (
     settle_options,
     to_json_options,
 )
+from target_hubspot_calls.store.webhook_secrets import (
+    LentSecret,
+    digest_of,
+    insert_secret,
+    new_secret,
+    signing_keys,
+)
 
-__all__ = ["OpenVault", "UnknownWebhook", "Webhook", "WebhookAuth", "Webhooks"]
+__all__ = ["LentSecret", "OpenVault", "UnknownWebhook", "Webhook", "WebhookAuth", "Webhooks"]
 
 
 class UnknownWebhook(CallSyncError):
@@ -126,25 +131,25 @@ class Webhooks:
         """
         way = WebhookAuth(auth)
         options = settle_options(way, options)
-        secret = "" if way is WebhookAuth.NONE else _new_secret(options)
+        secret = "" if way is WebhookAuth.NONE else new_secret(options)
         sealed = self._seal(secret, create=True) if isinstance(options, HmacPlan) else None
         webhook = Webhook(
             id=_new_id(),
             user_id=user_id,
             workspace_id=workspace_id,
             auth=way,
-            secret_digests=(_digest(secret),) if secret and sealed is None else (),
+            secret_digests=(digest_of(secret),) if secret and sealed is None else (),
             created_at=self._clock(),
             disabled_at=None,
             options=options,
             assistant_ids=tuple(assistant_ids),
             label=label,
-            signing_secrets=_signing_keys(options, [secret]),
+            signing_secrets=signing_keys(options, [secret]),
         )
         with writing(self._engine) as connection:
             connection.execute(insert(webhooks).values(_row(webhook)))
             if secret:
-                _insert_secret(connection, webhook.id, secret, sealed, webhook.created_at)
+                insert_secret(connection, webhook.id, secret, sealed, webhook.created_at)
         return webhook, secret
 
     def get(self, webhook_id: str) -> Webhook | None:
@@ -171,7 +176,7 @@ class Webhooks:
         way, options = self._way_of(webhook_id)
         if way is WebhookAuth.NONE:
             raise NoSecretToRotate(webhook_id)
-        secret = _new_secret(options)
+        secret = new_secret(options)
         sealed = self._seal(secret, create=False) if isinstance(options, HmacPlan) else None
         now = self._clock()
         keep_until = now + timedelta(seconds=keep_old_for_s)
@@ -184,8 +189,35 @@ class Webhooks:
                 .values(expires_at=keep_until)
             )
             connection.execute(delete(webhook_secrets).where(of_this, expires_at <= now))
-            _insert_secret(connection, webhook_id, secret, sealed, now)
+            insert_secret(connection, webhook_id, secret, sealed, now)
         return secret
+
+    def lend_secret(self, webhook_id: str, for_s: float) -> LentSecret:
+        """A secret beside those the webhook has, which ends by itself after `for_s` seconds.
+
+        Raises UnknownWebhook, NoSecretToRotate, and WrongEncryptionKey for auth hmac.
+        """
+        way, options = self._way_of(webhook_id)
+        if way is WebhookAuth.NONE:
+            raise NoSecretToRotate(webhook_id)
+        text = new_secret(options)
+        sealed = self._seal(text, create=False) if isinstance(options, HmacPlan) else None
+        now = self._clock()
+        expires_at = now + timedelta(seconds=for_s)
+        is_over = webhook_secrets.c.expires_at <= now
+        with writing(self._engine) as connection:
+            # What was never taken back, because somebody pulled the plug.
+            connection.execute(
+                delete(webhook_secrets).where(webhook_secrets.c.webhook_id == webhook_id, is_over)
+            )
+            secret_id = insert_secret(connection, webhook_id, text, sealed, now, expires_at)
+        (signing_key,) = signing_keys(options, [text]) or (b"",)
+        return LentSecret(secret_id, text, signing_key)
+
+    def take_back(self, lent: LentSecret) -> None:
+        """Ends a lent secret before its time."""
+        with writing(self._engine) as connection:
+            connection.execute(delete(webhook_secrets).where(webhook_secrets.c.id == lent.id))
 
     def disable(self, webhook_id: str) -> None:
         """Takes the webhook out of use until it is enabled. Raises UnknownWebhook."""
@@ -288,7 +320,7 @@ def _webhook(rows: Sequence[Row[Any]], vault: Vault | None) -> Webhook:
         options=options,
         assistant_ids=tuple(first.assistant_ids or ()),
         label=first.label,
-        signing_secrets=_signing_keys(options, opened),
+        signing_secrets=signing_keys(options, opened),
         is_readable=is_readable,
     )
 
@@ -317,36 +349,3 @@ def _new_id() -> str:
     while (webhook_id := secrets.token_urlsafe(24)).startswith("-"):
         pass
     return webhook_id
-
-
-def _new_secret(options: AuthOptions) -> str:
-    if isinstance(options, HmacPlan) and options.secret_is_base64:
-        return base64.b64encode(secrets.token_bytes(32)).decode()
-    return secrets.token_urlsafe(32)
-
-
-def _signing_keys(options: AuthOptions, texts: Sequence[str]) -> tuple[bytes, ...]:
-    """The bytes that signatures are made with."""
-    if not isinstance(options, HmacPlan):
-        return ()
-    if options.secret_is_base64:
-        return tuple(base64.b64decode(text, validate=True) for text in texts)
-    return tuple(text.encode() for text in texts)
-
-
-def _insert_secret(
-    connection: Connection, webhook_id: str, secret: str, sealed: bytes | None, now: datetime
-) -> None:
-    connection.execute(
-        insert(webhook_secrets).values(
-            id=str(uuid7()),
-            webhook_id=webhook_id,
-            digest=_digest(secret),
-            created_at=now,
-            sealed=sealed,
-        )
-    )
-
-
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from hubspot_calls.settings import load_settings, settings_from
+from hubspot_calls.settings import load_settings, settings_from, strangers_in_env_file
 from target_hubspot_calls.errors import SettingsError
 
 
@@ -37,6 +39,35 @@ def test_variables_of_other_programs_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("HUBSPOT_PORTAL_ID=1\nVAPI_PUBLIC_KEY=x\nexport OTHER\n")
 
     assert load_settings(tmp_path).log_level == "info"
+
+
+def test_names_that_may_be_a_slip_or_another_programs_are_warned_of(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(
+        "VAPI_KEY=canary\nOTHER=1\nHUBSPOT_PORTAL_ID=canary\nVAPI_API_KEY=x\n"
+    )
+
+    assert strangers_in_env_file(tmp_path) == [
+        f"{tmp_path}/.env line 1 sets VAPI_KEY, which is no setting of hubspot-calls and is not"
+        " read; leave it if another program reads it",
+        f"{tmp_path}/.env line 3 sets HUBSPOT_PORTAL_ID, which is no setting of hubspot-calls and"
+        " is not read; leave it if another program reads it",
+    ]
+
+
+def test_without_a_file_nothing_is_warned_of(tmp_path: Path) -> None:
+    assert strangers_in_env_file(tmp_path) == []
+
+
+def test_serve_and_sync_warn_of_them_at_start(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("VAPI_KEY=canary\n")
+
+    _, said = start("sync").communicate(timeout=50)
+
+    assert "warning: " in said
+    assert "line 1 sets VAPI_KEY, which is no setting" in said
+    assert "canary" not in said
 
 
 def test_a_slip_in_the_environment_may_be_another_programs(

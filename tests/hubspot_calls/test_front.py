@@ -246,15 +246,29 @@ def test_a_front_end_shows_its_own_tokens(start: Start) -> None:
             {
                 "HUBSPOT_CALLS_JWT_SECRET": "x" * 32,
                 "HUBSPOT_CALLS_JWT_JWKS_URL": "https://id.example/keys",
+                "HUBSPOT_CALLS_JWT_AUDIENCE": "calls",
             },
             "set HUBSPOT_CALLS_JWT_JWKS_URL or HUBSPOT_CALLS_JWT_SECRET, not both",
+        ),
+        (
+            {
+                "HUBSPOT_CALLS_JWT_JWKS_URL": "https://id.example/keys",
+                "HUBSPOT_CALLS_JWT_ISSUER": " ",
+            },
+            "HUBSPOT_CALLS_JWT_JWKS_URL alone would open for every token of that key set, also"
+            " those made for other programs: set HUBSPOT_CALLS_JWT_AUDIENCE to what `aud` of"
+            " tokens made for this one says, or at least HUBSPOT_CALLS_JWT_ISSUER to what `iss`"
+            " says",
         ),
         (
             {"HUBSPOT_CALLS_JWT_SECRET": "canary"},
             "HUBSPOT_CALLS_JWT_SECRET must have 32 bytes or more",
         ),
         (
-            {"HUBSPOT_CALLS_JWT_JWKS_URL": "http://id.example/keys"},
+            {
+                "HUBSPOT_CALLS_JWT_JWKS_URL": "http://id.example/keys",
+                "HUBSPOT_CALLS_JWT_ISSUER": "https://id.example",
+            },
             "HUBSPOT_CALLS_JWT_JWKS_URL must be https, as secrets travel there, unless it is on"
             " this machine (loopback)",
         ),
@@ -267,7 +281,7 @@ def test_a_front_end_shows_its_own_tokens(start: Start) -> None:
             "HUBSPOT_CALLS_SESSION_IDLE_HOURS must be greater than 0",
         ),
     ],
-    ids=["both", "short", "http", "anybody", "no time"],
+    ids=["both", "any token", "short", "http", "anybody", "no time"],
 )
 def test_settings_that_would_let_anybody_in_are_refused(
     variables: dict[str, str], fault: str
@@ -276,6 +290,28 @@ def test_settings_that_would_let_anybody_in_are_refused(
         settings_from(variables)
 
     assert raised.value.faults == [fault]
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {
+            "HUBSPOT_CALLS_JWT_JWKS_URL": "https://id.example/keys",
+            "HUBSPOT_CALLS_JWT_ISSUER": "https://id.example",
+        },
+        {
+            "HUBSPOT_CALLS_JWT_JWKS_URL": "https://id.example/keys",
+            "HUBSPOT_CALLS_JWT_AUDIENCE": "calls",
+        },
+        # Whoever has the secret was given it for this: there is nobody else's token to keep out.
+        {"HUBSPOT_CALLS_JWT_SECRET": "x" * 32},
+    ],
+    ids=["issuer", "audience", "shared secret"],
+)
+def test_tokens_that_are_surely_meant_for_us_are_let_in(variables: dict[str, str]) -> None:
+    settings = settings_from(variables)
+
+    assert settings.jwt_jwks_url or settings.jwt_secret
 
 
 @pytest.mark.parametrize(

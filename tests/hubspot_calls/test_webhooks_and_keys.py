@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from hubspot_calls.rooms import open_store
 from hubspot_calls.settings import Settings
 
 HubSpotCalls = Callable[..., Any]
+MINUTE = timedelta(minutes=1)
 
 
 def test_a_created_webhook_is_printed_as_the_contract_says(hubspot_calls: HubSpotCalls) -> None:
@@ -179,3 +182,20 @@ def test_empty_lists_say_what_to_do_and_print_no_data(hubspot_calls: HubSpotCall
         assert people.out == ""
         assert f"hubspot-calls {what} " in people.err
         assert json.loads(scripts.out) == []
+
+
+def test_a_rotation_says_until_when_the_old_secret_works(hubspot_calls: HubSpotCalls) -> None:
+    made = json.loads(hubspot_calls("webhooks", "create", "--json").out)
+    before = datetime.now(UTC)
+
+    told = hubspot_calls("webhooks", "rotate", made["webhook_id"], "--keep-old", "7200").err
+    as_json = hubspot_calls("webhooks", "rotate", made["webhook_id"], "--json").out
+    at_once = hubspot_calls("webhooks", "rotate", made["webhook_id"], "--keep-old", "0", "--json")
+
+    written = re.search(r"the old secret works until ([-0-9]+ [0-9:]+) UTC\.", told)
+    assert written is not None
+    until = datetime.fromisoformat(f"{written[1]}+00:00")
+    assert timedelta(0) <= until - before.replace(microsecond=0) - timedelta(hours=2) < MINUTE
+    day_on = datetime.fromisoformat(json.loads(as_json)["old_secret_until"])
+    assert timedelta(0) <= day_on - before - timedelta(days=1) < MINUTE
+    assert json.loads(at_once.out)["old_secret_until"] is None

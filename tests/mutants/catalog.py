@@ -48,16 +48,26 @@ DELIVERY = (
         "    by_id = {draft.call_id: draft for draft in held}\n"
         "    if not by_id:\n"
         "        return {}\n"
-        "    try:\n"
-        "        result = await portal.client.create_engagements(",
+        "\n"
+        "    async def confirm_all() -> None:\n"
+        "        if len(await confirm(held)) < len(held):\n",
         "    held = list(drafts)\n"
         "    by_id = {draft.call_id: draft for draft in held}\n"
         "    if not by_id:\n"
         "        return {}\n"
-        "    try:\n"
-        "        result = await portal.client.create_engagements(",
+        "\n"
+        "    async def confirm_all() -> None:\n"
+        "        if not held:\n",
         f"{DELIVERY_TESTS}/test_windows.py"
         "::test_a_create_on_a_newly_matched_contact_is_announced_there",
+    ),
+    mutant(
+        "reckon a late write from its announcement",
+        "target_hubspot_calls/delivery/round.py",
+        "        if 0 <= oldest_s <= ANNOUNCED_FOR_S:\n",
+        "        if 0 <= oldest_s:\n",
+        f"{DELIVERY_TESTS}/test_held_back.py"
+        "::test_a_create_held_back_for_minutes_is_waited_for_from_its_sending",
     ),
     mutant(
         "STATE before the ledger has the records",

@@ -70,10 +70,12 @@ sys.exit(status != 0)
 class Process:
     """A receiver that can be ended, and started again, in a process of its own."""
 
-    def __init__(self, directory: Path, *, wrapper: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, directory: Path, *, wrapper: tuple[str, ...] = (), program: str = _RECEIVERS
+    ) -> None:
         self.directory = directory
         self.popen = subprocess.Popen(
-            [*wrapper, sys.executable, "-c", _RECEIVERS, str(directory)],
+            [*wrapper, sys.executable, "-c", program, str(directory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -83,10 +85,18 @@ class Process:
 
     def listen(self) -> None:
         """Starts a receiver on what the last one has left, and returns once it listens."""
+        self.tell("")
+        self.note_listening(self.line())
+
+    def tell(self, words: str) -> None:
+        """Starts a receiver that may end before it listens."""
         assert self.popen.stdin is not None
-        self.popen.stdin.write("\n")
+        self.popen.stdin.write(f"{words}\n")
         self.popen.stdin.flush()
-        url, _, pid = self.line().partition(" ")
+
+    def note_listening(self, said: str) -> None:
+        """Takes note of where it listens."""
+        url, _, pid = said.partition(" ")
         self.port, self.pid = int(url.rpartition(":")[2]), int(pid)
         webhook_id, self.secret = json.loads((self.directory / "secret.json").read_text())
         self.path = f"/api/webhooks/{webhook_id}"

@@ -72,6 +72,57 @@ def test_a_flood_of_senders_is_served_or_told_to_come_back(serve, report):
     assert took_s < 5
 
 
+def test_a_flood_that_lasts_is_weathered_and_forgotten(serve, report):
+    receiver = serve(bounds=ConnectionBounds(max_connections=256))
+    port = int(receiver.url.rpartition(":")[2])
+    lasts_s = float(os.environ.get("TEST_FLOOD_S", "6"))
+    acknowledged = []
+    outcomes = Counter()
+
+    async def keep_sending(lane, until):
+        sent = 0
+        while time.monotonic() < until:
+            writer = None
+            try:
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                while time.monotonic() < until:
+                    sent += 1
+                    call_id = f"{lane}-{sent}"
+                    writer.write(a_post(receiver, json.dumps(report(call_id)).encode()))
+                    status = (await reader.readuntil(b"\r\n"))[9:12].decode()
+                    outcomes[status] += 1
+                    if status == "200":
+                        acknowledged.append(call_id)
+                    await reader.readuntil(b"}")
+            except (OSError, asyncio.IncompleteReadError):
+                outcomes["closed"] += 1
+                await asyncio.sleep(0.05)
+            finally:
+                if writer is not None:
+                    writer.close()
+
+    async def flood():
+        until = time.monotonic() + lasts_s
+        await asyncio.gather(*[keep_sending(lane, until) for lane in range(1000)])
+
+    asyncio.run(flood())
+    before = resident_bytes()
+    asyncio.run(flood())
+    grown = resident_bytes() - before
+    latencies_s = []
+    for number in range(100):
+        started = time.monotonic()
+        assert receiver.post(report(f"after-{number}")).status_code == 200
+        latencies_s.append(time.monotonic() - started)
+
+    stored = {record_from_excerpt(entry.payload).id for entry in receiver.stored()}
+    assert set(acknowledged) <= stored
+    assert len(acknowledged) == outcomes["200"] > 1000
+    assert set(outcomes) <= {"200", "503", "closed"}
+    assert grown < 100_000_000
+    assert sorted(latencies_s)[98] < 0.5
+
+
 def test_bodies_in_hand_are_bounded_over_all_connections(serve, report):
     receiver = serve(ReceiverSettings(max_body_bytes=400_000, max_in_flight_bytes=1_000_000))
     body = json.dumps(report()).encode().ljust(400_000)

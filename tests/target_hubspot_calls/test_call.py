@@ -149,6 +149,7 @@ def test_two_deliveries_of_one_report_have_one_digest(a_call: Callable[..., Call
     first = a_call(recording_url="https://r.example.test/a.wav?X-Amz-Signature=1")
     second = a_call(
         recording_url="https://r.example.test/a.wav?X-Amz-Signature=2",
+        webhook_id="another-webhook",
         received_at="2026-11-20T15:09:00Z",
         updated_at="2026-11-20T15:09:00Z",
     )

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 
 import pytest
 
 from hubspot_simulator import DEFAULT_PORTAL, Simulator
 from target_hubspot_calls.call import Call
+from target_hubspot_calls.delivery import attach
+from target_hubspot_calls.errors import StoreUnavailable
+from target_hubspot_calls.store.ledger import Ledger
 from tests.target_hubspot_calls.delivery.conftest import Deliveries
 
 CALL_ID = "01a1f97c-7300-7aa2-9c10-5f3a2b6d8e01"
@@ -266,3 +271,33 @@ def test_many_recordings_are_uploaded_at_once_and_attached_in_batches(
         file["id"] for file in portal.files()
     }
     assert portal.counts()["POST /crm/objects/notes/batch/update"] <= 2
+
+
+def test_when_one_file_cannot_be_noted_the_others_in_flight_are_and_no_more_begin(
+    deliver: Callable[..., Deliveries],
+    portal: Simulator,
+    a_call: Callable[..., Call],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(attach, "UPLOADS_AT_ONCE", 4)
+    runs = deliver(**LOOPBACK)
+    save_file = Ledger.save_file
+    told: list[str] = []
+
+    def fail_once(self: Ledger, claim: Any, file_id: str, **options: Any) -> None:
+        told.append(file_id)
+        if len(told) == 1:
+            raise StoreUnavailable("The disk is full.")
+        save_file(self, claim, file_id, **options)
+
+    monkeypatch.setattr(Ledger, "save_file", fail_once)
+    portal.add_fault("delay", delay_s=0.3, path="*/files", nth=2, times=3)
+    calls = [a_call(id=f"c{i}", recording_url=portal.recording_url(f"{i}.wav")) for i in range(9)]
+
+    with pytest.raises(StoreUnavailable, match=r"^The disk is full\.$"):
+        runs(*calls)
+
+    with sqlite3.connect(runs.settings.data_dir / "store.db") as store:
+        (noted,) = store.execute("select count(*) from calls where file_id is not null").fetchone()
+    assert portal.counts()[UPLOAD] == len(told) == 4
+    assert noted == 3

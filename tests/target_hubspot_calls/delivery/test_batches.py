@@ -163,7 +163,7 @@ async def announce(drafts: Sequence[Draft]) -> list[Draft]:
 
 def create(bench: Bench) -> dict[str, Any]:
     results: dict[str, Any] = bench.run(
-        lambda portal, drafts: write.create(portal, NOTE, drafts, announce)
+        lambda portal, drafts: write.create(portal, NOTE, drafts, announce, announce)
     )
     return results
 

@@ -51,7 +51,7 @@ class OtherRun:
 
     def finish(self) -> None:
         """Ends in order."""
-        self._leases.give_back(DEFAULT_PORTAL, "other-run", now=datetime.now(UTC))
+        self._leases.give_back(DEFAULT_PORTAL, "other-run")
         self._presence.leave()
         self._engine.dispose()
 

@@ -1,7 +1,12 @@
-"""A real store in a temporary directory, a vault, and a clock that stands until it is moved."""
+"""A real store, a vault, and a clock that stands until it is moved.
+
+A test that asks for the store is run on SQLite and on PostgreSQL, one that looks at the store's
+file (`store_path`) on SQLite alone. Without a PostgreSQL server its half is skipped, but in CI.
+"""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +20,11 @@ from sqlalchemy import Engine
 from target_hubspot_calls.store.connections import Connections
 from target_hubspot_calls.store.database import open_database
 from target_hubspot_calls.store.vault import Vault
+from tests.target_hubspot_calls.store.postgresql_server import (
+    NoPostgreSQL,
+    PostgreSQLServer,
+    postgresql_server,
+)
 
 
 class StandingClock:
@@ -38,9 +48,42 @@ def store_path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "store.sqlite"
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "database" in metafunc.fixturenames:
+        on_file = "store_path" in metafunc.fixturenames
+        metafunc.parametrize("database", ["sqlite"] if on_file else ["sqlite", "postgresql"])
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQLServer]:
+    """A server with one database, `ours`, that has our tables."""
+    try:
+        with postgresql_server() as server:
+            server.run("CREATE DATABASE ours")
+            open_database(server.url("ours")).dispose()
+            yield server
+    except NoPostgreSQL as err:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(err))
+        pytest.skip(str(err))
+
+
 @pytest.fixture
-def url(store_path: Path) -> str:
-    return f"sqlite:///{store_path}"
+def url(database: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    if database == "sqlite":
+        yield f"sqlite:///{tmp_path / 'data' / 'store.sqlite'}"
+    else:
+        server = request.getfixturevalue("postgresql")
+        yield server.url("ours")
+        server.empty("ours")
+
+
+@pytest.fixture
+def new_url(url: str, database: str, request: pytest.FixtureRequest) -> str:
+    """The address of a store that nobody has opened yet."""
+    if database == "sqlite":
+        return url
+    return str(request.getfixturevalue("postgresql").new_database())
 
 
 @pytest.fixture

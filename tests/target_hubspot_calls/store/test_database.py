@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import signal
 import sqlite3
 import stat
@@ -25,6 +26,7 @@ from target_hubspot_calls.store.database import open_database, reading, writing
 from target_hubspot_calls.store.schema import calls, metadata, outbox
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+on_sqlite_only = pytest.mark.usefixtures("store_path")
 
 OPEN = """
 import sys
@@ -84,6 +86,7 @@ def test_file_and_directory_are_private_whatever_the_umask(url, store_path):
     }
 
 
+@on_sqlite_only
 @pytest.mark.parametrize(
     ("setting", "value"),
     [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 30_000)],
@@ -123,8 +126,8 @@ def test_opening_a_store_again_keeps_what_is_in_it(url, engine):
     assert rows == [{"a": 1}]
 
 
-def test_processes_that_open_a_new_store_at_once_all_succeed(url, start_python):
-    processes = [start_python(OPEN, url) for _ in range(4)]
+def test_processes_that_open_a_new_store_at_once_all_succeed(new_url, start_python):
+    processes = [start_python(OPEN, new_url) for _ in range(4)]
     for process in processes:
         process.stdout.readline()
 
@@ -207,12 +210,31 @@ def test_a_store_that_stays_locked_says_so(url, store_path, monkeypatch):
     engine.dispose()
 
 
-def test_a_schema_newer_than_the_code_is_refused(url, engine):
+def test_a_store_that_somebody_else_writes_for_too_long_says_so(url, engine, monkeypatch):
+    other = open_database(url)
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 1)
+    engine.dispose()
+    impatient = open_database(url)
+
+    with (
+        writing(other),
+        pytest.raises(StoreUnavailable, match="held by another writer for more than 1 s"),
+        writing(impatient),
+    ):
+        pass
+
+    impatient.dispose()
+    other.dispose()
+
+
+def test_a_schema_newer_than_the_code_is_refused(new_url):
+    engine = open_database(new_url)
     with writing(engine) as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    engine.dispose()
 
     with pytest.raises(StoreUnavailable, match=r"newer version of this program \(schema 9999\)"):
-        open_database(url)
+        open_database(new_url)
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(url, store_path):
@@ -284,7 +306,7 @@ def test_a_refused_statement_shows_no_values(engine):
     with pytest.raises(StoreUnavailable) as raised, writing(engine) as connection:
         connection.execute(insert(outbox).values(row))
 
-    assert "UNIQUE constraint failed" in str(raised.value)
+    assert re.search("UNIQUE constraint failed|with UniqueViolation", str(raised.value))
     assert "canary" not in f"{raised.value} {raised.value.__cause__}"
 
 
@@ -334,6 +356,7 @@ def test_opening_waits_for_a_slow_writer(url, engine, start_python):
     assert process.communicate()[1] == ""
 
 
+@on_sqlite_only
 def test_finding_the_calls_that_are_due_uses_the_index(engine):
     due = select(calls).where(calls.c.state == "due", calls.c.due_at <= NOW)
     query = str(due.compile(engine, compile_kwargs={"literal_binds": False}))

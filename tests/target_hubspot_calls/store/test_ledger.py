@@ -1,22 +1,30 @@
-"""The ledger on a real SQLite file."""
+"""The ledger on a real store."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, select
 
 from target_hubspot_calls.call import Call, Workspace
-from target_hubspot_calls.errors import NotConnected, Reason, Status, Unavailable
+from target_hubspot_calls.errors import (
+    AnswerLost,
+    NotConnected,
+    RateLimited,
+    Reason,
+    Status,
+    Unavailable,
+)
 from target_hubspot_calls.outcome import Outcome, outcome_of_error
-from target_hubspot_calls.store.database import open_database, reading
+from target_hubspot_calls.store.database import reading
 from target_hubspot_calls.store.ledger import Ledger
 from target_hubspot_calls.store.ledger_rows import Accepted, Claim, RefusedRecord
-from target_hubspot_calls.store.schema import calls, outbox
+from target_hubspot_calls.store.schema import UtcDateTime, calls, outbox
 
 HARBOR = Workspace("dana", "harbor-dental")
 CREATED = Outcome(
@@ -28,11 +36,6 @@ CREATED = Outcome(
     delivered_digest="d1",
     portal_id=77,
 )
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    return open_database(f"sqlite:///{tmp_path / 'store.db'}")
 
 
 @pytest.fixture
@@ -322,3 +325,45 @@ def test_a_call_id_that_another_workspace_reported_too_is_of_neither_alone(
     assert not ledger.is_of_one(ours.workspace, ours.id)
     assert link is not None
     assert not link.is_of_one
+
+
+def test_what_waits_out_one_failure_is_hastened_and_nothing_else(
+    ledger: Ledger, a_call: Callable[..., Call], noon: datetime
+) -> None:
+    later = noon + timedelta(minutes=20)
+    errors = {
+        "down": Unavailable("HubSpot answered 503."),
+        "slow": RateLimited("Too many requests."),
+        "lost": AnswerLost("No answer."),
+        "nobody": NotConnected("Connect first."),
+    }
+    ledger.accept([a_call(id=call_id) for call_id in errors], now=noon)
+    for claim in ledger.claim(HARBOR, holder="me", limit=10, for_s=60, now=noon):
+        outcome = outcome_of_error(errors[claim.call.id], retry_at=later)
+        ledger.settle([(claim, outcome)], holder="me", kind="note", run_id="run-1", now=noon)
+
+    elsewhere = ledger.hasten(Workspace("lee", "laurel-vets"), "unavailable", now=noon)
+    here = ledger.hasten(HARBOR, "unavailable", now=noon)
+
+    (claim,) = ledger.claim(HARBOR, holder="me", limit=10, for_s=60, now=noon)
+    assert (elsewhere, here) == (0, 1)
+    assert (claim.call.id, claim.attempt) == ("down", 1)
+
+
+@pytest.mark.usefixtures("store_path")
+def test_every_time_is_kept_in_the_same_form_so_that_times_compare(
+    ledger: Ledger, engine: Engine, a_call: Callable[..., Call], noon: datetime
+) -> None:
+    ledger.accept([a_call(id="c1"), a_call(id="c2")], now=noon)
+    later = outcome_of_error(Unavailable("Later."), retry_at=noon + timedelta(minutes=1))
+    outcomes = {"c1": later, "c2": replace(CREATED, recording_due=True)}
+    for claim in ledger.claim(HARBOR, holder="me", limit=9, for_s=60, now=noon):
+        settle(ledger, claim, outcomes[claim.call.id], noon)
+
+    times = [column.name for column in calls.columns if isinstance(column.type, UtcDateTime)]
+    with reading(engine) as connection:
+        rows = connection.exec_driver_sql(f"select {', '.join(times)} from calls").all()
+
+    written = [value for row in rows for value in row if value is not None]
+    assert len(written) > 8
+    assert [value for value in written if not re.fullmatch(r"[-0-9]{10} [0-9:.]{15}", value)] == []

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
-from target_hubspot_calls.store.database import open_database
 from target_hubspot_calls.store.portal_leases import Lease, PortalLeases
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -14,10 +12,8 @@ PORTAL = 4_000_000_001
 
 
 @pytest.fixture
-def leases(tmp_path: Path) -> Iterator[PortalLeases]:
-    engine = open_database(f"sqlite:///{tmp_path}/store.db")
-    yield PortalLeases(engine)
-    engine.dispose()
+def leases(engine: Engine) -> PortalLeases:
+    return PortalLeases(engine)
 
 
 def take(leases: PortalLeases, holder: str, *, at_s: float = 0, dead: str = "") -> Lease:
@@ -39,14 +35,14 @@ def test_a_portal_has_one_holder_at_a_time(leases: PortalLeases) -> None:
 def test_a_lease_that_was_given_back_is_free(leases: PortalLeases) -> None:
     take(leases, "first")
 
-    leases.give_back(PORTAL, "first", now=NOON)
+    leases.give_back(PORTAL, "first")
 
     assert take(leases, "second") is Lease.TAKEN_OVER
 
 
 def test_who_comes_back_to_its_own_portal_finds_nothing_changed(leases: PortalLeases) -> None:
     take(leases, "first")
-    leases.give_back(PORTAL, "first", now=NOON)
+    leases.give_back(PORTAL, "first")
 
     assert take(leases, "first") is Lease.OURS
 
@@ -54,7 +50,7 @@ def test_who_comes_back_to_its_own_portal_finds_nothing_changed(leases: PortalLe
 def test_nobody_gives_back_the_lease_of_another(leases: PortalLeases) -> None:
     take(leases, "first")
 
-    leases.give_back(PORTAL, "second", now=NOON)
+    leases.give_back(PORTAL, "second")
 
     assert take(leases, "second") is Lease.REFUSED
 
@@ -86,3 +82,12 @@ def test_portals_have_leases_of_their_own(leases: PortalLeases) -> None:
 
     other = leases.take(PORTAL + 1, "second", for_s=30, now=NOON, is_dead=lambda _: False)
     assert other is Lease.OURS
+
+
+def test_a_lease_that_was_given_back_is_free_for_a_clock_that_was_set_back(
+    leases: PortalLeases,
+) -> None:
+    take(leases, "first")
+    leases.give_back(PORTAL, "first")
+
+    assert take(leases, "second", at_s=-3600) is Lease.TAKEN_OVER

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from sqlalchemy import Engine, select
 from target_hubspot_calls.call import Call, Workspace
 from target_hubspot_calls.errors import Reason, Status
 from target_hubspot_calls.outcome import Outcome
-from target_hubspot_calls.store.database import open_database, reading
+from target_hubspot_calls.store.database import reading
 from target_hubspot_calls.store.ledger import Ledger
 from target_hubspot_calls.store.retries import CallRetry, Retried, Retries, RetryFilter
 from target_hubspot_calls.store.schema import calls
@@ -27,13 +26,6 @@ CREATED = Outcome(
     Status.SUCCESS, Reason.CREATED, contact_id="101", engagement_id="9001", delivered_digest="d"
 )
 RECONNECT = Outcome(Status.ERROR, Reason.RECONNECT_REQUIRED, retryable=True)
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(f"sqlite:///{tmp_path / 'store.db'}")
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture
@@ -257,3 +249,35 @@ def test_another_workspaces_call_is_no_call(
 
     assert retries.put_back_call(LAUREL, "call-1", now=noon) is CallRetry.UNKNOWN
     assert due_now(engine, noon) == {}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "number_end", "found"),
+    [
+        (("+12025550142",), None, {"one"}),
+        (("(202) 555-0142", "+12025550142"), None, {"one", "as written"}),
+        (("0142",), "0142", {"one", "abroad", "as written"}),
+        (("anonymous",), None, set()),
+    ],
+    ids=["whole", "two spellings", "its end", "nobody's"],
+)
+def test_calls_are_found_by_spellings_of_a_number_or_by_its_end(
+    retries: Retries,
+    engine: Engine,
+    stands: Callable[..., None],
+    noon: datetime,
+    numbers: tuple[str, ...],
+    number_end: str | None,
+    found: set[str],
+) -> None:
+    stands("one", NOT_FOUND, customer_number="+12025550142")
+    stands("abroad", NOT_FOUND, customer_number="+442079460142")
+    stands("as written", NOT_FOUND, customer_number="(202) 555-0142")
+    stands("none", NOT_FOUND, customer_number=None)
+    wanted = RetryFilter(numbers=numbers, number_end=number_end)
+
+    counted = retries.count(wanted, now=noon)
+    counts = retries.put_back(wanted, now=noon)
+
+    assert counted == counts == Retried(matched=len(found), queued=len(found), in_line=0)
+    assert due_now(engine, noon).keys() == found

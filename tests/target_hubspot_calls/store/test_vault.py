@@ -44,8 +44,10 @@ def test_new_text_is_sealed_with_the_newest_key():
 def test_another_key_is_a_clear_error():
     sealed = Vault([OLD]).encrypt("a token")
 
-    with pytest.raises(WrongEncryptionKey, match="HUBSPOT_CALLS_ENCRYPTION_KEYS"):
+    with pytest.raises(WrongEncryptionKey, match="HUBSPOT_CALLS_ENCRYPTION_KEYS") as raised:
         Vault([NEW]).decrypt(sealed)
+
+    assert "(HubSpot tokens, webhook secrets or raw reports)" in str(raised.value)
 
 
 def test_malformed_keys_are_counted_and_not_shown():

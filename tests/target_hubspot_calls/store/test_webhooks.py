@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from target_hubspot_calls.store.webhooks import UnknownWebhook, Webhooks
+from target_hubspot_calls.store.webhooks import NoSecretToRotate, UnknownWebhook, Webhooks
 
 
 @pytest.fixture
@@ -110,3 +110,49 @@ def test_webhooks_are_listed_by_user_and_workspace_oldest_first(webhooks, clock)
     assert [one.id for one in webhooks.list()] == ids
     assert [one.id for one in webhooks.list("ada")] == ids[:2]
     assert [one.id for one in webhooks.list("ada", "support")] == ids[1:2]
+
+
+@pytest.mark.parametrize("way", ["secret", "bearer"])
+def test_a_lent_secret_is_accepted_beside_the_others_until_it_is_taken_back(webhooks, way):
+    created, secret = webhooks.create("ada", "sales", way)
+
+    lent = webhooks.lend_secret(created.id, 60)
+    meanwhile = webhooks.get(created.id)
+    webhooks.take_back(lent)
+    afterwards = webhooks.get(created.id)
+
+    assert meanwhile.accepts(lent.text.encode())
+    assert meanwhile.accepts(secret.encode())
+    assert not afterwards.accepts(lent.text.encode())
+    assert afterwards.accepts(secret.encode())
+
+
+def test_a_lent_secret_that_nobody_takes_back_ends_by_itself(webhooks, clock):
+    created, secret = webhooks.create("ada", "sales", "secret")
+    lent = webhooks.lend_secret(created.id, 60)
+
+    clock.pass_s(59)
+    in_time = webhooks.get(created.id)
+    clock.pass_s(1)
+    too_late = webhooks.get(created.id)
+
+    assert in_time.accepts(lent.text.encode())
+    assert not too_late.accepts(lent.text.encode())
+    assert too_late.accepts(secret.encode())
+
+
+def test_a_lent_secret_is_not_printed(webhooks):
+    created, _ = webhooks.create("ada", "sales", "secret")
+
+    lent = webhooks.lend_secret(created.id, 60)
+
+    assert lent.text not in repr(lent)
+
+
+def test_nothing_is_lent_where_there_is_no_secret_or_no_webhook(webhooks):
+    created, _ = webhooks.create("ada", "sales", "none")
+
+    with pytest.raises(NoSecretToRotate):
+        webhooks.lend_secret(created.id, 60)
+    with pytest.raises(UnknownWebhook):
+        webhooks.lend_secret("unknown", 60)

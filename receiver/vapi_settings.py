@@ -1,6 +1,6 @@
 """What to paste into VAPI so that it reports to a webhook and proves itself as the webhook asks.
 
-Pure: knows VAPI's Server object and its custom credentials; must not know the store or a terminal.
+Pure: knows VAPI's Server object and its custom credentials; must not know a page or a terminal.
 Source: VAPI's API reference, read 2026-11-22.
 """
 
