@@ -5,7 +5,7 @@ BIN := .venv/bin
 MELTANO := .venv-meltano/bin/meltano
 PIP_FLAGS := --quiet --disable-pip-version-check --no-input
 
-.PHONY: help setup demo test check format constraints meltano-demo bench campaign mutants wheel-check clean
+.PHONY: help setup demo test check format constraints meltano-demo bench campaign mutants screenshots wheel-check clean
 
 help: ## what there is to call
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -69,6 +69,9 @@ campaign: setup ## seeded faults, kills and lost answers; every call must end wi
 
 mutants: setup ## mistakes put into a copy of the code; the tests must notice each
 	$(BIN)/python -m tests.mutants.run
+
+screenshots: setup ## the pictures of the pages in docs/images, taken in chromium
+	@$(BIN)/python -m tests.browser.screenshots
 
 wheel-check: setup ## the built wheel, installed in an empty environment, does what it promises
 	@.ci/wheel-check $(abspath $(BIN)/python)

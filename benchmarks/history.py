@@ -1,13 +1,14 @@
 """How long the sync history takes to answer over HTTP, with a million rows in one workspace.
 
-Each question is asked in turn, many rounds, of a receiver on this machine; once more while another
-process appends outcomes every second, as the live sync does.
+Each question, to the API and for pages, is asked in turn, many rounds, of a receiver on this
+machine; once more while another process appends outcomes every second, as the live sync does.
 Run: python benchmarks/history.py [--rows N] [--rounds N]
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import statistics
 import subprocess
@@ -71,7 +72,10 @@ def main() -> None:
         quiet = asked(client, questions, chosen.rounds)
         with appending(Path(folder)) as appends:
             beside = asked(client, questions, chosen.rounds)
-        print(f"{chosen.rows:,} rows in one workspace, {chosen.rounds} rounds, milliseconds")
+        print(
+            f"{chosen.rows:,} rows in one workspace, {chosen.rounds} rounds, milliseconds;"
+            f" load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+        )
         print(f"{'':28} {'median':>8} {'p95':>8}   beside appends: {'median':>8} {'p95':>8}")
         for name in questions:
             print(
@@ -92,6 +96,17 @@ def the_questions(client: httpx.Client, rows: int) -> dict[str, str]:
     as_of = client.get(LOGS).json()["asOf"]
     far = rows // 2
     return {
+        "page /history": "/history",
+        "page /history, errors": "/history?status=error",
+        "page /history, a week": "/history?from=2026-01-01&to=2026-01-07",
+        "page /history, a number": "/history?number=5550123",
+        "page /history, a word": "/history?q=property",
+        "page /history, the second": f"/history?as_of={as_of}&offset=50",
+        "page /history, far behind": f"/history?as_of={as_of}&offset={far}",
+        "page /history/chart": "/history/chart?from=2026-09-24&to=2026-10-23",
+        "page /history/chart, longest": "/history/chart?from=2026-01-01&to=2026-04-02",
+        "page /numbers": "/numbers",
+        "mark of what is live": "/history/mark",
         "page: newest": f"{LOGS}?limit=50",
         "page: newest, pinned": f"{LOGS}?limit=50&as_of={as_of}&offset=50",
         "page: errors": f"{LOGS}?limit=50&status=error",

@@ -23,7 +23,6 @@ from receiver.connection_status import ProgressCache, StatusDesk, status_routes
 from receiver.consent import Consents
 from receiver.jwks import JwksKeys
 from receiver.jwt_access import JwtAccess, SharedSecret, TokenRules
-from receiver.landing import landing_routes
 from receiver.metrics import StreamBacklog
 from receiver.oauth import CALLBACK_PATH, OAuthDesk, oauth_routes
 from receiver.session_cookies import SessionCookies
@@ -79,7 +78,13 @@ def build_front(
         store.keys, directory, cookies, sessions, door, public_url, lifetime=lifetime
     )
     oauth_desk = OAuthDesk(
-        door, sessions, cookies, page_url(settings), consents, service_key=has_service_key
+        door,
+        sessions,
+        cookies,
+        page_url(settings),
+        consents,
+        service_key=has_service_key,
+        home_url=f"{public_url}/",
     )
     status_desk = StatusDesk(
         door,
@@ -91,7 +96,6 @@ def build_front(
         can_connect=client is not None and not has_service_key,
     )
     routes = [
-        *landing_routes(),
         *session_routes(session_desk),
         *oauth_routes(oauth_desk),
         *status_routes(status_desk),

@@ -63,7 +63,7 @@ def build_receiver(
         metrics.registry.register(ConnectionFigures(turned_away))
     sync_log = open_sync_log(settings, wait_s=_SYNC_LOG_WAIT_S)
     token = settings.metrics_token
-    pages = build_pages(settings, store, front)
+    pages = build_pages(settings, store, front, sync_log=sync_log, threads=threads)
     tally = WebhookTally(store.webhook_counts.add)
     raw_reports = _raw_reports(settings, store)
     return create_app(
@@ -85,6 +85,7 @@ def build_receiver(
                 MetricsDesk(metrics, threads, token.get_secret_value() if token else None)
             ),
         ],
+        door_routes=pages.door_routes,
         beside=[*front.beside, threads, tally, *([raw_reports] if raw_reports else ())],
         on_answered=metrics.on_answered,
         error_page=pages.error_page,

@@ -50,6 +50,7 @@ def create_app(
     webhooks: WebhookDirectory,
     recordings: RecordingDesk | None = None,
     routes: Sequence[BaseRoute] = (),
+    door_routes: Callable[[WebhookRoute], Sequence[BaseRoute]] | None = None,
     beside: Sequence[AbstractAsyncContextManager[object]] = (),
     on_answered: OnAnswered | None = None,
     webhook_desk: WebhookDesk | None = None,
@@ -57,9 +58,10 @@ def create_app(
 ) -> Receiver:
     """The receiver's application: webhooks, health, links to recordings, `routes`.
 
-    It owns `stream` and `recordings` from now on: shutting down closes them. What is `beside` runs
-    for as long as the application does; `on_answered` hears of each request but the webhooks';
-    `error_page` shows people what fails.
+    `door_routes` makes the routes that work with the webhooks' own door. It owns `stream` and
+    `recordings` from now on: shutting down closes them. What is `beside` runs for as long as the
+    application does; `on_answered` hears of each request but the webhooks'; `error_page` shows
+    people what fails.
     """
     lookup = WebhookLookup(
         webhooks, keep_s=settings.webhook_cache_s, most=settings.webhook_cache_size
@@ -67,6 +69,7 @@ def create_app(
     watch = StreamWatch(stream)
     desk = webhook_desk or WebhookDesk()
     desk = replace(desk, on_event=(watch.on_event, *desk.on_event))
+    door = WebhookRoute(settings, stream=stream, lookup=lookup, desk=desk)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -83,6 +86,7 @@ def create_app(
             *health_routes(watch, lookup, _disk_check(settings)),
             *(recording_routes(recordings) if recordings is not None else ()),
             *routes,
+            *(door_routes(door) if door_routes is not None else ()),
         ],
         lifespan=lifespan,
         exception_handlers=failure_handlers(error_page),
@@ -93,11 +97,7 @@ def create_app(
         https=settings.https,
         allowed_origins=settings.allowed_origins,
     )
-    return Receiver(
-        WebhookRoute(settings, stream=stream, lookup=lookup, desk=desk),
-        guarded,
-        others.routes,
-    )
+    return Receiver(door, guarded, others.routes)
 
 
 def _disk_check(settings: ReceiverSettings) -> Callable[[], str] | None:

@@ -20,10 +20,11 @@ from starlette.routing import Route
 
 from call_stream.stream import StreamError
 from receiver.access import Doorkeeper
-from receiver.consent import Consents, missing_scopes
+from receiver.connection_standing import Standing, standing_of
+from receiver.consent import Consents
 from receiver.metrics import StreamBacklog
 from target_hubspot_calls.call import Workspace
-from target_hubspot_calls.store.connections import Connection, ConnectionKind, ConnectionState
+from target_hubspot_calls.store.connections import Connection, ConnectionKind
 from target_hubspot_calls.store.grants import EndedConnection
 from target_hubspot_calls.store.progress import Progress
 
@@ -80,6 +81,20 @@ class ProgressCache:
 
 
 @dataclass(frozen=True)
+class WorkspaceStatus:
+    """How a workspace stands with HubSpot and how far its calls are.
+
+    `stream_behind_s` is how long the call stream's oldest unread entry has waited; None where
+    nobody knows. It is of all workspaces together, so an age and nothing else.
+    """
+
+    standing: Standing
+    progress: Progress
+    stream_behind_s: int | None
+    can_connect: bool
+
+
+@dataclass(frozen=True)
 class StatusDesk:
     """All that the routes need.
 
@@ -96,22 +111,42 @@ class StatusDesk:
     can_connect: bool = True
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
+    async def status_of(self, workspace: Workspace) -> WorkspaceStatus:
+        """How the workspace stands now. Raises StoreUnavailable."""
+        connection = await asyncio.to_thread(
+            self.connections.get, workspace.user_id, workspace.workspace_id
+        )
+        return WorkspaceStatus(
+            standing_of(connection, service_key=self.service_key, now=self.now()),
+            await self.progress.of(workspace),
+            await self._stream_behind_s(),
+            self.can_connect,
+        )
+
+    async def _stream_behind_s(self) -> int | None:
+        if self.load_backlog is None:
+            return None
+        try:
+            backlog = await asyncio.to_thread(self.load_backlog)
+        except (StreamError, OSError) as err:
+            logger.warning("how far the call stream was read is not known: %s", err)
+            return None
+        if backlog.oldest_at is None:
+            return 0
+        return max(0, int((self.now() - backlog.oldest_at).total_seconds()))
+
 
 def status_routes(desk: StatusDesk) -> list[Route]:
     """How a workspace is connected, and ending that."""
 
     async def status(request: Request) -> Response:
-        workspace = await desk.door.workspace_of(request)
-        connection = await asyncio.to_thread(
-            desk.connections.get, workspace.user_id, workspace.workspace_id
-        )
-        progress = await desk.progress.of(workspace)
+        status = await desk.status_of(await desk.door.workspace_of(request))
         return JSONResponse(
             {
                 "success": True,
-                **_connection_fields(desk, connection),
-                **_progress_fields(progress, await _stream_behind_s(desk)),
-                "canConnect": desk.can_connect,
+                **_connection_fields(status.standing),
+                **_progress_fields(status.progress, status.stream_behind_s),
+                "canConnect": status.can_connect,
             }
         )
 
@@ -128,29 +163,26 @@ def status_routes(desk: StatusDesk) -> list[Route]:
     ]
 
 
-def _connection_fields(desk: StatusDesk, connection: Connection | None) -> dict[str, object]:
-    if desk.service_key:
-        # Delivery looks at the one key of the settings and at nothing that is stored.
+def _connection_fields(standing: Standing) -> dict[str, object]:
+    if standing.by_settings:
         return {**_NOT_CONNECTED, "connected": True, "kind": ConnectionKind.SERVICE_KEY}
+    connection = standing.connection
     if connection is None:
         return _NOT_CONNECTED
-    missing = missing_scopes(connection.scopes)
-    is_dead = connection.state is ConnectionState.RECONNECT_REQUIRED
-    blocked_until = connection.blocked_until
-    is_blocked = blocked_until is not None and blocked_until > desk.now()
+    is_blocked = standing.blocked_until is not None
     return {
-        "connected": not is_dead,
+        "connected": standing.is_connected,
         "tokenExpiresAt": _epoch_ms(connection.expires_at),
         "kind": connection.kind,
         "portalId": connection.portal_id,
         "scopes": list(connection.scopes),
-        "missingScopes": list(missing),
-        "reconnectRequired": bool(missing) or connection.state is not ConnectionState.ACTIVE,
+        "missingScopes": list(standing.missing_scopes),
+        "reconnectRequired": standing.needs_reconnect,
         "state": connection.state,
         "stateDetail": connection.state_detail,
         "connectedBy": connection.user_id,
         "connectedAt": _epoch_ms(connection.created_at),
-        "blockedUntil": _epoch_ms(blocked_until) if is_blocked else None,
+        "blockedUntil": _epoch_ms(standing.blocked_until),
         "blockedReason": connection.blocked_reason if is_blocked else None,
     }
 
@@ -170,23 +202,6 @@ _NOT_CONNECTED: dict[str, object] = {
     "blockedUntil": None,
     "blockedReason": None,
 }
-
-
-async def _stream_behind_s(desk: StatusDesk) -> int | None:
-    """How long the call stream's oldest unread entry has waited; None where nobody knows.
-
-    Of all workspaces together, so an age and nothing else.
-    """
-    if desk.load_backlog is None:
-        return None
-    try:
-        backlog = await asyncio.to_thread(desk.load_backlog)
-    except (StreamError, OSError) as err:
-        logger.warning("how far the call stream was read is not known: %s", err)
-        return None
-    if backlog.oldest_at is None:
-        return 0
-    return max(0, int((desk.now() - backlog.oldest_at).total_seconds()))
 
 
 def _progress_fields(progress: Progress, stream_behind_s: int | None) -> dict[str, object]:

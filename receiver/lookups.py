@@ -48,6 +48,11 @@ class WebhookLookup:
         self._second = 0
         self._strangers = 0
 
+    def at_hand(self, webhook_id: str) -> Webhook | None:
+        """The webhook as `find` would give it without asking; None where it takes asking."""
+        kept = self._kept.get(webhook_id)
+        return kept[1] if kept is not None and kept[0] > self._clock() else None
+
     async def find(self, webhook_id: str) -> Webhook | None:
         """The webhook, disabled or not; None if there is none. Raises StoreUnavailable."""
         kept = self._kept.get(webhook_id)
@@ -72,6 +77,11 @@ class WebhookLookup:
             self._admit_stranger()
         return await self.find(webhook_id)
 
+    def forget(self, webhook_id: str) -> None:
+        """Has the webhook looked up again: what is known of it, or just being read, is old."""
+        self._kept.pop(webhook_id, None)
+        self._asked.pop(webhook_id, None)
+
     def _admit_stranger(self) -> None:
         second = int(self._clock())
         if second != self._second:
@@ -83,6 +93,8 @@ class WebhookLookup:
     async def _ask(self, webhook_id: str) -> Webhook | None:
         expires = self._clock() + self._keep_s
         webhook = await asyncio.to_thread(self._directory.get, webhook_id)
+        if self._asked.get(webhook_id) is not asyncio.current_task():
+            return webhook  # forgotten meanwhile
         self._kept[webhook_id] = (expires, webhook)
         if webhook is not None:
             self._existing.add(webhook_id)
@@ -92,6 +104,7 @@ class WebhookLookup:
         return webhook
 
     def _forget_question(self, webhook_id: str, task: asyncio.Task[Webhook | None]) -> None:
-        del self._asked[webhook_id]
+        if self._asked.get(webhook_id) is task:
+            del self._asked[webhook_id]
         if not task.cancelled():
             task.exception()  # those who waited have it; if all went away, nobody needs it

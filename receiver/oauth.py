@@ -7,6 +7,7 @@ Knows requests, cookies and where to send people next; what may be finished by w
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -30,13 +31,16 @@ logger = logging.getLogger("receiver")
 
 INITIATE_PATH = "/api/hubspot/oauth/initiate"
 CALLBACK_PATH = "/api/hubspot/oauth/callback"
-_POPUP, _RETURN_TO = "popup", "return_to"
+_POPUP, _RETURN_TO, _HOME = "popup", "return_to", "home"
 _NO = ("", "0", "false", "no")
 
 
 @dataclass(frozen=True)
 class OAuthDesk:
-    """All that the routes need; `service_key` says that the settings name the one portal."""
+    """All that the routes need; `service_key` says that the settings name the one portal.
+
+    `home_url` is our own first page; people who began elsewhere come back to `page_url`.
+    """
 
     door: FrontDoor
     sessions: PageSessions
@@ -44,6 +48,7 @@ class OAuthDesk:
     page_url: str
     consents: Consents
     service_key: bool = False
+    home_url: str | None = None
 
 
 def oauth_routes(desk: OAuthDesk) -> list[Route]:
@@ -51,19 +56,39 @@ def oauth_routes(desk: OAuthDesk) -> list[Route]:
 
     async def initiate(request: Request) -> Response:
         caller = await desk.door.caller_of(request)
-        _check_open(desk)
-        digest, name = _binding(desk, request, caller)
-        url = await desk.consents.begin(caller.workspace, digest=digest, options=_options(request))
-        answer = JSONResponse({"success": True, "authUrl": url})
-        if name is not None:
-            max_age_s = int(LIFETIME.total_seconds())
-            desk.cookies.set_browser(answer, name, max_age_s=max_age_s)
-        return answer
+        return await begin_consent(desk, request, caller, _consent_json)
 
     async def callback(request: Request) -> Response:
         return await _finished(desk, request)
 
     return [_get_only(INITIATE_PATH, initiate), _get_only(CALLBACK_PATH, callback)]
+
+
+async def begin_consent(
+    desk: OAuthDesk,
+    request: Request,
+    caller: Caller,
+    to_answer: Callable[[str], Response],
+    *,
+    to_home: bool = False,
+) -> Response:
+    """The answer that leads the caller to HubSpot, whose address `to_answer` is given.
+
+    `to_home` brings them back to our own home page, wherever others come back to. Raises Refusal.
+    """
+    _check_open(desk)
+    digest, name = _binding(desk, request, caller)
+    options = _options(request) | ({_HOME: "1"} if to_home else {})
+    url = await desk.consents.begin(caller.workspace, digest=digest, options=options)
+    answer = to_answer(url)
+    if name is not None:
+        max_age_s = int(LIFETIME.total_seconds())
+        desk.cookies.set_browser(answer, name, max_age_s=max_age_s)
+    return answer
+
+
+def _consent_json(url: str) -> Response:
+    return JSONResponse({"success": True, "authUrl": url})
 
 
 def _check_open(desk: OAuthDesk) -> None:
@@ -142,8 +167,9 @@ def _as_page(desk: OAuthDesk, options: dict[str, str], refused: Refusal | None) 
     said = {"hubspot": "connected"}
     if refused is not None:
         said = {"hubspot": "error", "message": refused.sentence, "code": refused.code}
-    origin = origin_of(desk.page_url)
-    page = origin + options[_RETURN_TO] if _RETURN_TO in options else desk.page_url
+    landing = (desk.home_url if _HOME in options else None) or desk.page_url
+    origin = origin_of(landing)
+    page = origin + options[_RETURN_TO] if _RETURN_TO in options else landing
     back = with_query(page, **said)
     if _POPUP not in options:
         return redirect(back)

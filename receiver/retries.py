@@ -6,7 +6,7 @@ Decides nothing of delivery: it hands a filter to the store, for the caller's wo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from starlette.requests import Request
@@ -21,7 +21,7 @@ from receiver.threads import WorkerThreads
 from target_hubspot_calls.call import Workspace
 from target_hubspot_calls.errors import Status
 from target_hubspot_calls.store.retries import CallRetry, Retries, RetryFilter
-from target_hubspot_calls.sync_log.filters import digits_of
+from target_hubspot_calls.sync_log.filters import HistoryFilter, digits_of, sought_number
 from target_hubspot_calls.sync_log.log import SyncLog
 
 RETRY_STATUSES = (Status.ERROR.value, Status.SKIPPED.value)
@@ -108,18 +108,36 @@ def _nothing_to_retry() -> Refusal:
     return Refusal(409, "nothing_to_retry", "This row names no call that could be tried again.")
 
 
-def _read_filter(asked: Parameters, workspace: Workspace) -> RetryFilter:
+def to_retry_filter(wanted: HistoryFilter) -> RetryFilter:
+    """The same filter for calls as they stand: the history has a row for every try of one."""
     # As the history does: a blank search is none, and would else find what has a blank in it.
-    query = (asked.text("q") or "").strip() or None
+    query = (wanted.query or "").strip() or None
+    sought = sought_number(wanted.phone_number)
     return RetryFilter(
-        user_id=workspace.user_id,
-        workspace_id=workspace.workspace_id,
-        call_id=asked.text("call_id"),
-        status=asked.word("status", RETRY_STATUSES),
-        reason=asked.word("reason", REASONS),
-        since=asked.moment("since"),
-        until=asked.moment("until"),
-        phone_number=asked.text("phone_number"),
+        user_id=wanted.user_id,
+        workspace_id=wanted.workspace_id,
+        call_id=wanted.call_id,
+        status=wanted.status,
+        reason=wanted.reason,
+        since=wanted.since,
+        until=wanted.until,
+        numbers=sought.spellings if sought else (),
+        number_end=sought.ending if sought else None,
         query=query,
         digits=digits_of(query),
     )
+
+
+def _read_filter(asked: Parameters, workspace: Workspace) -> RetryFilter:
+    wanted = HistoryFilter(
+        user_id=workspace.user_id,
+        workspace_id=workspace.workspace_id,
+        status=asked.word("status", RETRY_STATUSES),
+        reason=asked.word("reason", REASONS),
+        call_id=asked.text("call_id"),
+        since=asked.moment("since"),
+        until=asked.moment("until"),
+        query=asked.text("q"),
+    )
+    # Here a number is only what is written just so; programs rely on it.
+    return replace(to_retry_filter(wanted), phone_number=asked.text("phone_number"))

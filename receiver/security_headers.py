@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 API_PREFIX = "/api/"
 OAUTH_CALLBACK = "/api/hubspot/oauth/callback"
+CONNECT_PATH = "/connect"
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -86,9 +87,10 @@ class SecurityHeaders:
 
 
 def _opener_policy(path: str) -> str:
-    # The popup comes back from HubSpot to the callback, which tells its opener; any other value
-    # than `unsafe-none` cuts that tie (HTML standard, "cross-origin opener policies").
-    return "unsafe-none" if path == OAUTH_CALLBACK else "same-origin-allow-popups"
+    # The popup goes to HubSpot by one and comes back to the other, which tells its opener; any
+    # other value than `unsafe-none` cuts that tie (HTML standard, "cross-origin opener policies").
+    is_of_popup = path in (CONNECT_PATH, OAUTH_CALLBACK)
+    return "unsafe-none" if is_of_popup else "same-origin-allow-popups"
 
 
 def _is_preflight(scope: Scope) -> bool:

@@ -194,6 +194,7 @@ def read_filter(asked: Parameters, workspace: Workspace) -> HistoryFilter:
         since=asked.moment("since"),
         until=asked.moment("until"),
         query=asked.text("q"),
+        phone_number=asked.text("phone_number"),
     )
 
 

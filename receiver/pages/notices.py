@@ -27,6 +27,13 @@ _NOTICES = {
         "HubSpot is disconnected here, but did not confirm it on its side. To be sure, remove the"
         " app under Settings, Integrations, Connected apps in HubSpot."
     ),
+    "disconnected-key": Notice(
+        "HubSpot is disconnected and the service key removed here. The key itself stays valid until"
+        " it is deleted in HubSpot."
+    ),
+    "test-sent": Notice(
+        "The webhook took the test call. This page shows what becomes of it, by itself."
+    ),
     "webhook-disabled": Notice("The webhook is off. VAPI's reports to it are refused."),
     "webhook-enabled": Notice("The webhook is on again."),
     "webhook-changed": Notice("The webhook is changed."),

@@ -32,6 +32,10 @@ def sign_in_routes(desk: PageDesk, sessions: SessionDesk, *, idle: timedelta) ->
             f" {_span(sessions.lifetime)} in any case."
         ),
         "signed-out": "You are signed out.",
+        "key-revoked": (
+            "You have revoked the key that you were signed in with, which ended your session."
+            " Sign in with another one."
+        ),
     }
 
     def form(request: Request, refusal: Refusal | None, return_to: str, why: str) -> Response:

@@ -90,7 +90,7 @@ REASON_WORDS: Mapping[str, Words] = {
     Reason.LOCKED: Words("Record locked", "HubSpot has locked the record for now.", _BY_ITSELF),
     Reason.DAILY_LIMIT: Words(
         "Daily limit reached",
-        "The portal has used up its requests of the day.",
+        "The HubSpot account has used up its requests of the day.",
         "Calls go on by themselves once HubSpot allows; a larger limit is a matter of your plan.",
     ),
     Reason.ACCOUNT_MIGRATING: Words(

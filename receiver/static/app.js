@@ -46,14 +46,15 @@
   async function copy(button) {
     const field = document.getElementById(button.dataset.copy);
     try {
-      await navigator.clipboard.writeText(field.value);
+      await navigator.clipboard.writeText(field.value ?? field.textContent);
     } catch {
-      field.select();
+      if (field.select) field.select();
+      else getSelection().selectAllChildren(field);
       document.execCommand("copy");
     }
-    const before = button.lastChild.textContent;
+    button.dataset.name ??= button.lastChild.textContent;
     button.lastChild.textContent = "Copied";
-    setTimeout(() => { button.lastChild.textContent = before; }, 2000);
+    setTimeout(() => { button.lastChild.textContent = button.dataset.name; }, 2000);
   }
 
   // Parts marked `data-live`, each with an id, take over what they are on a newer copy of the page.
@@ -66,11 +67,19 @@
       const newer = fresh.getElementById(part.id);
       if (!newer || part.contains(document.activeElement) && part.querySelector("details[open]")) continue;
       if (newer.innerHTML !== part.innerHTML) {
+        const held = part.contains(document.activeElement) ? document.activeElement : null;
         part.innerHTML = newer.innerHTML;
         prepare(part);
+        if (held) sameIn(part, held)?.focus({ preventScroll: true });
       }
     }
     return true;
+  }
+
+  // What has taken the place of an element that had the focus.
+  function sameIn(part, held) {
+    if (held.id) return document.getElementById(held.id);
+    return [...part.querySelectorAll("a[href]")].find((link) => link.href === held.href);
   }
 
   let isOver = false;
@@ -119,6 +128,7 @@
                               "popup,width=720,height=820");
     if (!popup) return;
     event.preventDefault();
+    isConnecting = true;
     const card = document.getElementById("connection");
     card?.setAttribute("aria-busy", "true");
     say("Go on in the HubSpot window.", "neutral");
@@ -128,14 +138,17 @@
       clearInterval(watching);
       card?.removeAttribute("aria-busy");
       if (isTold) return;
-      say("The HubSpot window is closed. If you granted access there, this page shows it in a moment.", "neutral");
+      say("The HubSpot window is closed. Nothing has changed, unless you granted access there: then this page shows it in a moment.", "neutral");
       setTimeout(() => { if (!isTold) renew(); }, 1500);
     }, 500);
   }
 
+  let isConnecting = false;
   let isTold = false;
   function told(data) {
     if (!data || data.type !== "hubspot-calls" || isTold) return;
+    // Other tabs hear of it too: what is read or typed there stays, and only what is live is renewed.
+    if (!isConnecting) return void renew().catch(() => { /* The next look finds it. */ });
     isTold = true;
     const here = new URL(location.pathname, location.origin);
     for (const name of ["hubspot", "code"]) if (data[name]) here.searchParams.set(name, data[name]);

@@ -16,10 +16,19 @@ _WRITTEN_NUMBER = re.compile(r"[\d\s()+./-]*\d[\d\s()+./-]*")
 
 
 @dataclass(frozen=True)
+class SoughtNumber:
+    """A number as somebody looks for it: how it may be written, and how it may end."""
+
+    spellings: tuple[str, ...]
+    ending: str | None = None
+
+
+@dataclass(frozen=True)
 class HistoryFilter:
     """Which rows; None lets everything pass. `since` is included, `until` is not.
 
-    `query` is looked for in call id, phone number, error message and contact id.
+    `query` is looked for in call id, phone number, error message and contact id; `phone_number` is
+    the whole number, or its last digits.
     """
 
     user_id: str | None = None
@@ -30,11 +39,13 @@ class HistoryFilter:
     since: datetime | None = None
     until: datetime | None = None
     query: str | None = None
+    phone_number: str | None = None
 
     def parameters(self) -> dict[str, Any]:
         """The parameters of `matching`. Raises ValueError for a time without a time zone."""
         query = (self.query or "").strip() or None
         has_letters = query is not None and query.lower() != query.upper()
+        sought = sought_number(self.phone_number)
         return {
             "user_id": self.user_id,
             "workspace_id": self.workspace_id,
@@ -47,6 +58,8 @@ class HistoryFilter:
             "digits": digits_of(query),
             "caseless": None if has_letters else query,
             "lower_case": query.lower() if query and has_letters else None,
+            "numbers": list(sought.spellings) if sought else None,
+            "number_end": sought.ending if sought else None,
         }
 
 
@@ -55,3 +68,19 @@ def digits_of(query: str | None) -> str | None:
     if query is None or not _WRITTEN_NUMBER.fullmatch(query):
         return None
     return re.sub(r"\D", "", query)
+
+
+def sought_number(written: str | None) -> SoughtNumber | None:
+    """The number that a text asks for, however it was written; None for a blank one.
+
+    With its country, a number is meant whole; without, it may be the end of a longer one.
+    """
+    text = (written or "").strip()
+    if not text:
+        return None
+    digits = digits_of(text)
+    if digits is None:
+        return SoughtNumber((text,))
+    if text.startswith("+"):
+        return SoughtNumber(tuple(dict.fromkeys((text, f"+{digits}"))))
+    return SoughtNumber((text,), digits)

@@ -25,18 +25,22 @@ from target_hubspot_calls.sync_log.reading import (
     QUERIES,
     DayCount,
     HistoryPage,
+    HistoryView,
     NumbersPage,
     OutcomeCount,
+    SpanCount,
     UnknownRow,
     has_table,
     read_call_status,
     read_days,
+    read_newest,
     read_outcome_counts,
-    read_page,
     read_row,
     read_rows_behind,
+    read_spans,
     read_story,
     read_unmatched,
+    read_view,
 )
 from target_hubspot_calls.sync_log.rows import to_values
 
@@ -44,9 +48,11 @@ __all__ = [
     "DayCount",
     "HistoryFilter",
     "HistoryPage",
+    "HistoryView",
     "NumbersPage",
     "OutboxLike",
     "OutcomeCount",
+    "SpanCount",
     "SyncLog",
     "SyncLogBusy",
     "SyncLogError",
@@ -126,10 +132,19 @@ class SyncLog:
 
         Raises UnknownRow, SyncLogBusy, SyncLogUnavailable.
         """
+        return self.view(wanted, as_of=as_of, limit=limit, offset=offset).page
+
+    def view(
+        self, wanted: HistoryFilter, *, as_of: str | None = None, limit: int = 50, offset: int = 0
+    ) -> HistoryView:
+        """The same with what stands around it: rows by status, and rows that came meanwhile.
+
+        Raises UnknownRow, SyncLogBusy, SyncLogUnavailable.
+        """
         with self._reading() as connection:
             if connection is None:
-                return HistoryPage([], 0)
-            return read_page(connection, wanted, as_of, limit=limit, offset=offset)
+                return HistoryView(HistoryPage([], 0), {})
+            return read_view(connection, wanted, as_of, limit=limit, offset=offset)
 
     def rows_behind(
         self,
@@ -181,6 +196,24 @@ class SyncLog:
             if connection is None:
                 return []
             return read_days(connection, wanted, utc_offset_min=utc_offset_min)
+
+    def spans(self, wanted: HistoryFilter, begins: Sequence[datetime]) -> list[SpanCount]:
+        """Calls by span of time, which ends where another begins, and by their latest status.
+
+        Status and reason of the filter are those of a call's latest row in the filter's time.
+        Raises SyncLogBusy, SyncLogUnavailable.
+        """
+        with self._reading() as connection:
+            return [] if connection is None else read_spans(connection, wanted, begins)
+
+    def newest_id(self, user_id: str, workspace_id: str) -> str | None:
+        """The id of the workspace's row written last. Raises SyncLogBusy, SyncLogUnavailable."""
+        with self._reading() as connection:
+            return None if connection is None else read_newest(connection, user_id, workspace_id)
+
+    def version(self) -> object:
+        """Another value after every write; the file is not opened. Raises SyncLogUnavailable."""
+        return self._file.version()
 
     def unmatched_numbers(
         self, wanted: HistoryFilter, *, limit: int = 50, offset: int = 0

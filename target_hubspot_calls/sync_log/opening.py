@@ -111,6 +111,11 @@ class SyncLogFile:
         finally:
             _ONE_WRITER.release()
 
+    def version(self) -> object:
+        """Another value whenever something was written. Raises SyncLogUnavailable."""
+        with self._wall():
+            return tuple(_stamp(path) for path in (self.path, Path(f"{self.path}.wal")))
+
     def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         give_up_at = self._clock() + self._wait_s
         while True:
@@ -150,6 +155,14 @@ class SyncLogFile:
                 f"The sync log {self.path} cannot be used: {err.strerror or type(err).__name__};"
                 " check its path, its rights and the free space."
             ) from err
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 @contextmanager

@@ -81,6 +81,11 @@ WHERE id BETWEEN $first_id AND $last_id AND id IN (SELECT unnest($ids));
     AND (CAST($since AS TIMESTAMP) IS NULL OR created_at >= $since)
     AND (CAST($until AS TIMESTAMP) IS NULL OR created_at < $until)
     AND (
+        CAST($numbers AS VARCHAR[]) IS NULL
+        OR list_contains(CAST($numbers AS VARCHAR[]), phone_number)
+        OR ends_with(phone_number, CAST($number_end AS VARCHAR))
+    )
+    AND (
         CAST($query AS VARCHAR) IS NULL
         OR contains(contact_id, $query)
         OR contains(phone_number, $query)
@@ -129,18 +134,45 @@ WHERE call_id = $call_id AND user_id = $user_id AND workspace_id = $workspace_id
 ORDER BY created_at, id
 LIMIT $limit;
 
--- name: count_history
--- How many rows a filter finds.
-SELECT count(*) FROM hubspot_sync_logs WHERE @matching_then;
+-- name: status_counts
+-- How many rows there are of each status.
+SELECT status, count(*) FROM hubspot_sync_logs WHERE @matching_then GROUP BY status;
+
+-- name: count_newer
+-- How many rows were written since the first page was asked for.
+SELECT count(*) FROM hubspot_sync_logs WHERE @matching AND rowid > $last_position;
+
+-- name: far_page
+-- When the rows of a far page were written, and how many are newer; times alone are sorted fast.
+WITH page AS (
+    SELECT created_at
+    FROM hubspot_sync_logs
+    WHERE @matching_then
+    ORDER BY created_at DESC
+    LIMIT $limit OFFSET $offset
+)
+SELECT
+    max(created_at) AS newest,
+    CASE WHEN count(created_at) = count(*) THEN min(created_at) END AS oldest,
+    (
+        SELECT count(*)
+        FROM hubspot_sync_logs
+        WHERE @matching_then AND created_at > (SELECT max(created_at) FROM page)
+    ) AS ahead
+FROM page;
 
 -- name: history_rows
--- One page, sorted by few columns; the others are read only for its rows, so that far pages are fast.
+-- One page, sorted by few columns; the others are read only for its rows.
 SELECT *
 FROM hubspot_sync_logs
 WHERE rowid IN (
     SELECT rowid
     FROM hubspot_sync_logs
     WHERE @matching_then
+        AND (CAST($oldest AS TIMESTAMP) IS NULL OR created_at >= $oldest)
+        AND (
+            CAST($newest AS TIMESTAMP) IS NULL OR created_at <= $newest OR created_at IS NULL
+        )
     ORDER BY created_at DESC, id DESC
     LIMIT $limit OFFSET $offset
 )
@@ -149,18 +181,22 @@ ORDER BY created_at DESC, id DESC;
 -- name: find_rows
 -- A search reads every row's text, so what it finds is kept for both the count and the page.
 CREATE OR REPLACE TEMP TABLE found_rows AS
-SELECT rowid AS position, id, created_at FROM hubspot_sync_logs WHERE @matching_then;
+SELECT rowid AS position, id, created_at, status FROM hubspot_sync_logs WHERE @matching_then;
 
--- name: count_found
--- How many rows the search found.
-SELECT count(*) FROM found_rows;
+-- name: found_status_counts
+-- How many rows of each status the search found.
+SELECT status, count(*) FROM found_rows GROUP BY status;
 
--- name: found_rows
--- One page of what the search found.
+-- name: found_page
+-- One page of what the search found, or of what it found with one status.
 SELECT *
 FROM hubspot_sync_logs
 WHERE rowid IN (
-    SELECT position FROM found_rows ORDER BY created_at DESC, id DESC LIMIT $limit OFFSET $offset
+    SELECT position
+    FROM found_rows
+    WHERE CAST($status AS VARCHAR) IS NULL OR status = $status
+    ORDER BY created_at DESC, id DESC
+    LIMIT $limit OFFSET $offset
 )
 ORDER BY created_at DESC, id DESC;
 
@@ -190,23 +226,56 @@ WHERE @matching
 GROUP BY status, reason
 ORDER BY count DESC, status, reason;
 
--- name: latest_positions
--- The latest row of each call, of two of one moment the one written later; a window takes 4 x longer.
-SELECT max(CAST(epoch_us(created_at) AS HUGEINT) * 1099511627776 + rowid) % 1099511627776
-FROM hubspot_sync_logs
-WHERE @matching
-GROUP BY coalesce(call_id, id)
+-- name: order_of_rows
+-- Later rows have a larger one: by their time, and of one moment by where they stand.
+CAST(epoch_us(created_at) AS HUGEINT) * 1099511627776 + rowid
 
 -- name: calls_per_day
--- Calls by the day and the status of their latest row, in the reader's own days.
+-- Calls by the day and the status of their latest row, in days of 24 hours from some hour on.
 SELECT
     CAST(created_at + to_minutes(CAST($utc_offset_min AS BIGINT)) AS DATE) AS day,
     status,
     count(*) AS calls
-FROM hubspot_sync_logs
-WHERE rowid IN (@latest_positions)
+FROM (
+    SELECT max(created_at) AS created_at, arg_max(status, @order_of_rows) AS status
+    FROM hubspot_sync_logs
+    WHERE @matching
+    GROUP BY coalesce(call_id, id)
+)
 GROUP BY day, status
 ORDER BY day, status;
+
+-- name: calls_per_span
+-- Calls by spans of any length, each until the next one begins, as days are not all of 24 hours.
+SELECT begins_at, status, count(*) AS calls
+FROM (
+    SELECT
+        max(created_at) AS created_at,
+        arg_max(status, @order_of_rows) AS status,
+        arg_max(reason, @order_of_rows) AS reason
+    FROM hubspot_sync_logs
+    WHERE @matching
+    GROUP BY coalesce(call_id, id)
+)
+ASOF JOIN (SELECT unnest(CAST($begins AS TIMESTAMP[])) AS begins_at) ON created_at >= begins_at
+WHERE (CAST($latest_status AS VARCHAR) IS NULL OR status = $latest_status)
+    AND (CAST($latest_reason AS VARCHAR) IS NULL OR reason = $latest_reason)
+GROUP BY begins_at, status
+ORDER BY begins_at, status;
+
+-- name: is_missed
+-- Of a call that found no contact.
+status = 'skipped' AND reason = 'contact_not_found'
+
+-- name: latest_of_missed_calls
+-- Where the latest row stands of each call that was missed once; hashes leave few others to group.
+SELECT arg_max(rowid, @order_of_rows)
+FROM hubspot_sync_logs
+WHERE @matching
+    AND hash(coalesce(call_id, id)) IN (
+        SELECT hash(coalesce(call_id, id)) FROM hubspot_sync_logs WHERE @matching AND @is_missed
+    )
+GROUP BY coalesce(call_id, id)
 
 -- name: calls_per_number
 -- Numbers whose calls found no contact, as things stand, most calls first, with how many there are.
@@ -218,9 +287,7 @@ SELECT
     arg_max(call_id, coalesce(call_started_at, created_at)) AS last_call_id,
     count(*) OVER () AS total
 FROM hubspot_sync_logs
-WHERE rowid IN (@latest_positions)
-    AND status = 'skipped'
-    AND reason = 'contact_not_found'
+WHERE @is_missed AND rowid IN (@latest_of_missed_calls)
 GROUP BY phone_number
 ORDER BY calls DESC, last_call_at DESC, phone_number
 LIMIT $limit OFFSET $offset;

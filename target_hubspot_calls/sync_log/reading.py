@@ -5,8 +5,8 @@ Knows the statements of `queries.sql`; it opens nothing and must not know who as
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -18,6 +18,9 @@ from target_hubspot_calls.sync_log.queries import load_queries
 from target_hubspot_calls.sync_log.rows import from_values, to_naive_utc
 
 QUERIES = load_queries()
+
+# Behind so many rows it pays to look first for when a page's rows were written.
+_FAR = 1_000
 
 Rows = list[dict[str, Any]]
 
@@ -40,6 +43,19 @@ class HistoryPage:
 
 
 @dataclass(frozen=True)
+class HistoryView:
+    """A page with what stands around it.
+
+    `by_status` counts as if the filter named no status; `newer` are rows that the filter finds and
+    that were written after the one the page is pinned to.
+    """
+
+    page: HistoryPage
+    by_status: Mapping[str, int]
+    newer: int = 0
+
+
+@dataclass(frozen=True)
 class OutcomeCount:
     """How many rows have this outcome."""
 
@@ -53,6 +69,15 @@ class DayCount:
     """How many calls of a day stand so."""
 
     day: date
+    status: str
+    calls: int
+
+
+@dataclass(frozen=True)
+class SpanCount:
+    """How many calls of a span of time stand so."""
+
+    begins_at: datetime
     status: str
     calls: int
 
@@ -79,21 +104,31 @@ class NumbersPage:
 Connection = duckdb.DuckDBPyConnection
 
 
-def read_page(
+def read_view(
     connection: Connection, wanted: HistoryFilter, as_of: str | None, *, limit: int, offset: int
-) -> HistoryPage:
-    """One page of what the filter finds. Raises UnknownRow."""
+) -> HistoryView:
+    """One page of what the filter finds, and what stands around it. Raises UnknownRow."""
     pin_id, position = _pin(connection, wanted, as_of)
-    found = {**wanted.parameters(), "last_position": position}
-    page = {"limit": limit, "offset": offset}
-    if wanted.query and wanted.query.strip():
-        connection.execute(QUERIES["find_rows"], found).fetchall()
-        total = _count(connection, "count_found", {})
-        rows = _rows(connection, "found_rows", page)
+    pin, bounds = {"last_position": position}, {"limit": limit, "offset": offset}
+    any_status = {**replace(wanted, status=None).parameters(), **pin}
+    is_search = bool(wanted.query and wanted.query.strip())
+    if is_search:
+        connection.execute(QUERIES["find_rows"], any_status).fetchall()
+        counts = connection.execute(QUERIES["found_status_counts"]).fetchall()
     else:
-        total = _count(connection, "count_history", found)
-        rows = _rows(connection, "history_rows", {**found, **page})
-    return HistoryPage(rows, total, pin_id)
+        counts = connection.execute(QUERIES["status_counts"], any_status).fetchall()
+    by_status = {status: int(count) for status, count in counts}
+    total = by_status.get(wanted.status, 0) if wanted.status else sum(by_status.values())
+    rows: Rows = []
+    if offset < total and is_search:
+        rows = _rows(connection, "found_page", {"status": wanted.status, **bounds})
+    elif offset < total:
+        rows = _page_rows(connection, {**wanted.parameters(), **pin}, bounds)
+    newer = 0
+    if as_of is not None:
+        newest = {**wanted.parameters(), **pin}
+        ((newer,),) = connection.execute(QUERIES["count_newer"], newest).fetchall()
+    return HistoryView(HistoryPage(rows, total, pin_id), by_status, int(newer))
 
 
 def read_rows_behind(
@@ -117,6 +152,11 @@ def read_rows_behind(
     }
     rows = _rows(connection, "rows_behind", parameters)
     return HistoryPage(rows, len(rows), pin_id)
+
+
+def read_newest(connection: Connection, user_id: str, workspace_id: str) -> str | None:
+    """The id of the workspace's row written last."""
+    return _pin(connection, HistoryFilter(user_id, workspace_id), None)[0]
 
 
 def read_row(
@@ -149,6 +189,22 @@ def read_days(
     parameters = {**wanted.parameters(), "utc_offset_min": utc_offset_min}
     rows = connection.execute(QUERIES["calls_per_day"], parameters).fetchall()
     return [DayCount(*row) for row in rows]
+
+
+def read_spans(
+    connection: Connection, wanted: HistoryFilter, begins: Sequence[datetime]
+) -> list[SpanCount]:
+    """Calls by span and by their latest status; each span ends where another begins.
+
+    Status and reason of the filter are those of a call's latest row.
+    """
+    parameters = {
+        **replace(wanted, status=None, reason=None).parameters(),
+        "latest_status": wanted.status,
+        "latest_reason": wanted.reason,
+        "begins": [to_naive_utc(moment, "begins") for moment in begins],
+    }
+    return [SpanCount(**row) for row in _rows(connection, "calls_per_span", parameters)]
 
 
 def read_unmatched(
@@ -198,9 +254,18 @@ def _pin(
     return max(found, key=lambda row: int(row[1]))
 
 
-def _count(connection: Connection, name: str, parameters: Mapping[str, Any]) -> int:
-    ((count,),) = connection.execute(QUERIES[name], parameters).fetchall()
-    return int(count)
+def _page_rows(
+    connection: Connection, parameters: Mapping[str, Any], bounds: Mapping[str, int]
+) -> Rows:
+    """The rows of a page, near or far."""
+    times = {"newest": None, "oldest": None}
+    if bounds["offset"] >= _FAR:
+        found = connection.execute(QUERIES["far_page"], {**parameters, **bounds}).fetchall()
+        newest, oldest, ahead = found[0]
+        if newest is not None:
+            times = {"newest": newest, "oldest": oldest}
+            bounds = {**bounds, "offset": bounds["offset"] - ahead}
+    return _rows(connection, "history_rows", {**parameters, **times, **bounds})
 
 
 def _rows(connection: Connection, name: str, parameters: Mapping[str, Any]) -> Rows:

@@ -19,9 +19,11 @@ WAIT_MS = 15_000
 NUMBERS = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
+# Playwright keeps an event loop running in this thread for as long as it is open, and tests of
+# other folders begin loops of their own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One browser process for all tests of this run."""
+    """One browser process for the tests of a file."""
     if CHROMIUM is None:
         reason = "no chromium on this machine: pages are not tested in a browser"
         pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)

@@ -1,32 +1,52 @@
+"""The one sentence for people who connected HubSpot from elsewhere."""
+
 from __future__ import annotations
 
 import pytest
-from starlette.applications import Starlette
-from starlette.testclient import TestClient
+from starlette.requests import Request
 
-from receiver.landing import landing_routes
+from receiver.landing import landing_page
+
+
+def a_request(query: str) -> Request:
+    return Request(
+        {
+            "type": "http",
+            "method": "GET",
+            "path": "/",
+            "query_string": query.encode(),
+            "headers": [],
+        }
+    )
 
 
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
-        ("", "The receiver is running"),
-        ("?hubspot=connected", "HubSpot is connected"),
-        ("?hubspot=error&message=You+declined.", "You declined."),
+        ("hubspot=connected", "HubSpot is connected"),
+        ("hubspot=error&message=You+declined.", "You declined."),
     ],
 )
 def test_who_comes_back_from_hubspot_reads_what_came_of_it(query: str, sentence: str) -> None:
-    page = TestClient(Starlette(routes=landing_routes())).get(f"/{query}")
+    page = landing_page(a_request(query))
 
+    assert page is not None
     assert page.status_code == 200
-    assert sentence in page.text
+    assert sentence in bytes(page.body).decode()
+
+
+@pytest.mark.parametrize("query", ["", "hubspot=else", "notice=disconnected"])
+def test_an_address_that_says_nothing_of_it_is_no_landing(query: str) -> None:
+    page = landing_page(a_request(query))
+
+    assert page is None
 
 
 def test_what_the_address_says_is_text_and_no_markup() -> None:
-    page = TestClient(Starlette(routes=landing_routes())).get(
-        "/", params={"hubspot": "error", "message": "<script>alert(1)</script>" + "x" * 500}
-    )
+    page = landing_page(a_request("hubspot=error&message=<script>alert(1)</script>" + "x" * 500))
 
-    assert "<script" not in page.text
-    assert "&lt;script&gt;" in page.text
-    assert len(page.text) < 2000
+    assert page is not None
+    text = bytes(page.body).decode()
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+    assert len(text) < 2000

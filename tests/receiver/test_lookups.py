@@ -1,4 +1,5 @@
 import asyncio
+import threading
 
 from receiver.lookups import MOST_STRANGERS_PER_S, TooManyStrangers, WebhookLookup
 
@@ -27,6 +28,20 @@ def test_an_answer_is_kept_for_a_moment_only():
     asyncio.run(find_at(0, 1, 1.99, 2.0, 3.9, 4.0))
 
     assert directory.asked == ["known", "unknown"] * 3
+
+
+def test_what_is_at_hand_is_a_known_webhook_for_as_long_as_the_answer_is_kept():
+    now = [0.0]
+    lookup = WebhookLookup(Directory(), keep_s=2, most=10, clock=lambda: now[0])
+
+    before = lookup.at_hand("known")
+    found = asyncio.run(lookup.find("known"))
+    asyncio.run(lookup.find("unknown"))
+    now[0] = 1.99
+    kept, unknown = lookup.at_hand("known"), lookup.at_hand("unknown")
+    now[0] = 2.0
+
+    assert (before, kept, unknown, lookup.at_hand("known")) == (None, found, None, None)
 
 
 def test_many_who_ask_at_once_ask_once():
@@ -107,3 +122,46 @@ def test_made_up_ids_cannot_keep_the_database_busy():
     assert refused == 9 * MOST_STRANGERS_PER_S + 1
     assert (known is not None, again) == (True, None)
     assert len(directory.asked) == MOST_STRANGERS_PER_S + 2
+
+
+def test_what_is_forgotten_is_asked_again():
+    directory = Directory()
+    lookup = WebhookLookup(directory, keep_s=2, most=10)
+
+    async def find_twice():
+        await lookup.find("known")
+        lookup.forget("known")
+        lookup.forget("never asked for")
+        await lookup.find("known")
+
+    asyncio.run(find_twice())
+
+    assert directory.asked == ["known", "known"]
+
+
+def test_an_answer_that_was_on_its_way_when_it_was_forgotten_is_not_kept():
+    asked, may_answer = threading.Event(), threading.Event()
+
+    class SlowDirectory:
+        answers = iter(["old", "new"])
+
+        def get(self, webhook_id):
+            answer = next(self.answers)
+            if answer == "old":
+                asked.set()
+                assert may_answer.wait(5)
+            return answer
+
+    lookup = WebhookLookup(SlowDirectory(), keep_s=2, most=10)
+
+    async def forget_between():
+        first = asyncio.create_task(lookup.find("known"))
+        await asyncio.to_thread(asked.wait, 5)
+        lookup.forget("known")
+        second = await lookup.find("known")
+        may_answer.set()
+        return await first, second, await lookup.find("known")
+
+    found = asyncio.run(forget_between())
+
+    assert found == ("old", "new", "new")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from receiver.pages.rendering import PAGE_POLICY
-from receiver.security_headers import OAUTH_CALLBACK
+from receiver.security_headers import CONNECT_PATH, OAUTH_CALLBACK
 from tests.hubspot_calls.receiver_app.conftest import ADA, start_receiver
 from tests.hubspot_calls.receiver_app.test_isolation import ALL, CASES, WEBHOOK, named
 
@@ -19,7 +19,7 @@ OTHERS = [(method, case) for method, case in ALL if case not in CASES[WEBHOOK]]
 def test_every_answer_keeps_browsers_in_bounds(
     shared_whole: Any, method: str, case: Any, accept: str
 ) -> None:
-    path = case.path.format(row="x", state="x")
+    path = case.path.format(row="x", state="x", webhook="x", key="x")
     answers = [
         shared_whole.ask(method, path, of=of, headers={"Accept": accept}, **case.options)
         for of in (ADA, None)
@@ -41,8 +41,8 @@ def test_every_answer_keeps_browsers_in_bounds(
         caching = "no-cache" if path.startswith("/static/") and answer.is_success else "no-store"
         assert headers["cache-control"] == caching
         assert "access-control-allow-origin" not in headers
-        is_callback = path.startswith(OAUTH_CALLBACK)
-        opener = "unsafe-none" if is_callback else "same-origin-allow-popups"
+        is_of_popup = path.startswith((OAUTH_CALLBACK, CONNECT_PATH))
+        opener = "unsafe-none" if is_of_popup else "same-origin-allow-popups"
         assert headers["cross-origin-opener-policy"] == opener
         assert "x-request-id" in headers
         assert "server" not in headers

@@ -38,13 +38,81 @@ class Case:
 
 
 CASES: dict[tuple[str, str], list[Case]] = {
-    ("GET", "/"): [Case("/", is_open=True), Case("/?hubspot=connected", is_open=True)],
+    ("GET", "/"): [
+        Case("/", shows="canary.scope", is_page=True),
+        Case("/?hubspot=connected", is_open=True),
+    ],
+    ("GET", "/live-mark"): [Case("/live-mark", shows="mark", is_page=True)],
+    ("GET", "/connect"): [Case("/connect", shows="state=", is_page=True)],
+    ("POST", "/disconnect"): [Case("/disconnect", shows="notice=disconnected", is_page=True)],
+    ("POST", "/webhooks"): [
+        Case(
+            "/webhooks", is_page=True, options={"data": {"auth": "hmac", "label": "front"}},
+            shows="front",
+        )
+    ],
+    ("POST", "/webhooks/{webhook_id}/rotate"): [
+        Case("/webhooks/{webhook}/rotate", shows="The old secret works until", is_page=True)
+    ],
+    ("POST", "/webhooks/{webhook_id}/off"): [
+        Case("/webhooks/{webhook}/off", shows="webhook-disabled", is_page=True)
+    ],
+    ("POST", "/webhooks/{webhook_id}/on"): [
+        Case("/webhooks/{webhook}/on", shows="webhook-enabled", is_page=True)
+    ],
+    ("POST", "/webhooks/{webhook_id}/change"): [
+        Case("/webhooks/{webhook}/change", shows="webhook-changed", is_page=True)
+    ],
+    ("POST", "/webhooks/{webhook_id}/test"): [
+        Case("/webhooks/{webhook}/test", shows="/calls/test-", is_page=True)
+    ],
+    ("GET", "/keys"): [Case("/keys", shows="hck_", is_page=True)],
+    ("POST", "/keys"): [Case("/keys", shows="hck_", is_page=True)],
+    ("POST", "/keys/{key_id}/revoke"): [
+        Case("/keys/{key}/revoke", shows="key-revoked", is_page=True)
+    ],
     ("GET", "/static/{name}"): [Case("/static/app.css", is_open=True)],
     ("GET", "/sign-in"): [Case("/sign-in", is_open=True)],
     ("POST", "/sign-in"): [
         Case("/sign-in", is_open=True, options={"data": {"access_key": "hck_nobodys"}})
     ],
     ("POST", "/sign-out"): [Case("/sign-out", is_page=True)],
+    ("GET", "/calls/{call_id:path}"): [
+        Case("/calls/canary-written", shows="canary summary", is_page=True),
+        Case("/calls/canary-missed?just=no", shows="canary summary", is_page=True),
+        Case("/calls/test-of-nobody", is_page=True),
+    ],
+    ("GET", "/call-mark/{call_id:path}"): [
+        Case("/call-mark/canary-written", shows="20261120T12", is_page=True)
+    ],
+    ("POST", "/call-retry/{call_id:path}"): [
+        Case("/call-retry/canary-missed", shows="/calls/canary-missed?notice=", is_page=True)
+    ],
+    ("GET", "/history/rows/{row_id:path}"): [
+        Case("/history/rows/{row}", shows="/calls/canary-missed", is_page=True)
+    ],
+    ("GET", "/history"): [
+        Case("/history", shows="canary-missed", is_page=True),
+        Case("/history?as_of={row}&status=skipped", shows="canary-missed", is_page=True),
+    ],
+    ("GET", "/history/mark"): [Case("/history/mark", shows='"mark":"0', is_page=True)],
+    ("GET", "/history/chart"): [
+        Case("/history/chart?from=2026-11-20&to=2026-11-20", shows="2 calls", is_page=True)
+    ],
+    ("GET", "/history/retry"): [Case("/history/retry", shows="Retry 1 call", is_page=True)],
+    ("POST", "/history/retry"): [
+        Case(
+            "/history/retry", is_page=True, options={"data": {"status": "skipped"}},
+            shows="count=1",
+        )
+    ],
+    ("GET", "/numbers"): [Case("/numbers", shows="+12025550177", is_page=True)],
+    ("POST", "/numbers/retry"): [
+        Case(
+            "/numbers/retry", is_page=True, options={"data": {"number": "+12025550177"}},
+            shows="count=1",
+        )
+    ],
     ("GET", "/healthz"): [Case("/healthz", is_open=True)],
     ("GET", "/readyz"): [Case("/readyz", is_open=True)],
     ("GET", "/metrics"): [Case("/metrics", is_open=True)],
@@ -121,7 +189,14 @@ def things_of_ada(whole: Any) -> dict[str, str]:
     webhook, secret = whole.store.webhooks.create(ADA.user_id, ADA.workspace_id)
     url = whole.ask("GET", "/api/hubspot/oauth/initiate").json()["authUrl"]
     state = url.partition("state=")[2].partition("&")[0]
-    return {"row": rows[0]["id"], "webhook": webhook.id, "secret": secret, "state": state}
+    key, _ = whole.store.keys.create(ADA.user_id, ADA.workspace_id)
+    return {
+        "row": rows[0]["id"],
+        "webhook": webhook.id,
+        "secret": secret,
+        "state": state,
+        "key": key.id,
+    }
 
 
 @pytest.fixture(scope="module")

@@ -75,6 +75,8 @@ def test_pages_stay_put_while_rows_arrive_late_ones_too(api, a_row):
         ("call_id=b", ["b"]),
         ("call_id=B", []),
         ("q=0199", ["b"]),
+        ("phone_number=0199", ["b"]),
+        ("phone_number=019", []),
         ("q=no+contact", ["b"]),
         ("q=%20", ["c", "b", "a"]),
         ("since=2026-03-01T13:00:00Z", ["c", "b"]),

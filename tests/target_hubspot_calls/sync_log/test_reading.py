@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from target_hubspot_calls.sync_log.log import DayCount, HistoryFilter, OutcomeCount, UnknownRow
+from target_hubspot_calls.sync_log import reading
+from target_hubspot_calls.sync_log.log import (
+    DayCount,
+    HistoryFilter,
+    OutcomeCount,
+    SpanCount,
+    UnknownRow,
+)
 
 ADA = HistoryFilter("ada", "sales")
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -94,6 +102,72 @@ def test_far_pages_are_in_the_same_order_as_near_ones(history):
     ]
 
 
+@pytest.mark.parametrize("moments", [1, 7, 40], ids=["one moment", "few moments", "many moments"])
+def test_a_page_far_behind_begins_where_the_one_before_it_ended(log, a_row, monkeypatch, moments):
+    dice = random.Random(moments)
+    times = [at(dice.randrange(moments)) for _ in range(60)] + [None] * 5
+    log.append([a_row(call_id=f"call-{n}", created_at=time) for n, time in enumerate(times)])
+    whole = log.page(ADA, limit=100)
+    log.append([a_row(call_id="newer", created_at=at(n)) for n in range(moments)])
+
+    monkeypatch.setattr(reading, "_FAR", 0)
+    far = [log.page(ADA, as_of=whole.as_of, limit=13, offset=n).rows for n in range(0, 78, 13)]
+
+    assert len(whole.rows) == 65
+    assert [row for page in far for row in page] == whole.rows
+
+
+@pytest.mark.parametrize("query", [None, "CALL"], ids=["all", "a search"])
+def test_a_page_says_how_many_rows_each_status_has_whatever_status_it_shows(log, a_row, query):
+    missed = {"status": "skipped", "reason": "contact_not_found"}
+    log.append([a_row(), a_row(created_at=at(1)), a_row(**missed), a_row(user_id="grace")])
+
+    shown = log.view(HistoryFilter("ada", "sales", status="skipped", query=query))
+    none_of_it = log.view(HistoryFilter("ada", "sales", status="error", query=query))
+
+    assert shown.by_status == none_of_it.by_status == {"success": 2, "skipped": 1}
+    assert (shown.page.total, len(shown.page.rows)) == (1, 1)
+    assert (none_of_it.page.total, none_of_it.page.rows) == (0, [])
+
+
+@pytest.mark.parametrize("query", [None, "CALL"], ids=["all", "a search"])
+def test_a_pinned_page_says_how_many_rows_came_since_that_its_filter_finds(log, a_row, query):
+    wanted = HistoryFilter("ada", "sales", status="success", query=query)
+    log.append([a_row()])
+    first = log.view(wanted)
+    log.append([a_row(created_at=at(-5)), a_row(status="error"), a_row(user_id="grace")])
+
+    pinned = log.view(wanted, as_of=first.page.as_of)
+
+    assert (first.newer, pinned.newer, pinned.page.total) == (0, 1, 1)
+    assert pinned.by_status == {"success": 1}
+
+
+@pytest.mark.parametrize(
+    ("sought", "found"),
+    [
+        ("+12025550142", {"+12025550142"}),
+        ("+1 (202) 555-0142", {"+12025550142"}),
+        ("(202) 555-0142", {"+12025550142"}),
+        ("0142", {"+12025550142", "+442079460142"}),
+        ("+0142", set()),
+        ("(202) 555 0199", {"(202) 555 0199"}),
+        ("anonymous", {"anonymous"}),
+        (" +442079460142 ", {"+442079460142"}),
+        ("anon", set()),
+        ("%", set()),
+        ("  ", {"+12025550142", "+442079460142", "(202) 555 0199", "anonymous", None}),
+    ],
+)
+def test_a_number_is_found_however_it_is_written_and_by_its_end(log, a_row, sought, found):
+    numbers = ("+12025550142", "+442079460142", "(202) 555 0199", "anonymous", None)
+    log.append([a_row(phone_number=number) for number in numbers])
+
+    page = log.page(HistoryFilter("ada", "sales", phone_number=sought))
+
+    assert {row["phone_number"] for row in page.rows} == found
+
+
 def test_a_row_is_found_by_its_id_in_its_own_workspace_only(history):
     row = history.page(ADA, limit=1).rows[0]
 
@@ -161,6 +235,42 @@ def test_days_are_the_readers_own(log, a_row, ahead_min, day):
     assert count.day.day == day
 
 
+def test_days_of_any_length_count_each_call_once_as_it_stands(log, a_row):
+    missed = {"status": "skipped", "reason": "contact_not_found"}
+    log.append(
+        [
+            a_row(call_id="mended", created_at=at(0), **missed),
+            a_row(call_id="missed", created_at=at(1), **missed),
+            a_row(call_id="missed", created_at=at(24), **missed),
+            a_row(call_id="mended", created_at=at(24)),
+            a_row(call_id="hers", user_id="grace"),
+            a_row(call_id="before", created_at=at(-30)),
+        ]
+    )
+    # The clocks go forward in the second of these days.
+    begins = [NOON - timedelta(hours=12), NOON + timedelta(hours=12), NOON + timedelta(hours=35)]
+    wanted = HistoryFilter("ada", "sales", since=begins[0], until=begins[2])
+
+    assert log.spans(wanted, begins) == [
+        SpanCount(begins[1], "skipped", 1),
+        SpanCount(begins[1], "success", 1),
+    ]
+    assert log.spans(replace(wanted, until=begins[1]), begins) == [
+        SpanCount(begins[0], "skipped", 2)
+    ]
+    assert log.spans(replace(wanted, status="skipped", reason="contact_not_found"), begins) == [
+        SpanCount(begins[1], "skipped", 1)
+    ]
+    assert log.spans(replace(wanted, status="error"), begins) == []
+
+
+def test_of_two_rows_of_one_moment_the_later_one_counts_in_spans_too(log, a_row):
+    for status in ("error", "success", "error", "success"):
+        log.append([a_row(status=status)])
+
+    assert log.spans(ADA, [NOON]) == [SpanCount(NOON, "success", 1)]
+
+
 def test_unmatched_numbers_come_with_most_calls_first_and_their_whole_number(log, a_row):
     missed = {"status": "skipped", "reason": "contact_not_found", "call_started_at": None}
     rows = [
@@ -211,6 +321,7 @@ def test_a_missing_file_has_nothing_to_tell(log, path):
     assert log.rows_behind(ADA).rows == []
     assert log.row("ada", "sales", "x") is None
     assert log.story("ada", "sales", "x") == []
-    assert (log.outcome_counts(ADA), log.days(ADA)) == ([], [])
+    assert (log.outcome_counts(ADA), log.days(ADA), log.spans(ADA, [NOON])) == ([], [], [])
+    assert (log.view(ADA).by_status, log.newest_id("ada", "sales")) == ({}, None)
     assert log.unmatched_numbers(ADA).total == 0
     assert not path.exists()
