@@ -70,7 +70,10 @@ def history_page_routes(desk: HistoryPages) -> list[Route]:
         given = visit.request.query_params
         if any(name in FIELDS and not value.strip() for name, value in given.items()):
             # A form names every field; addresses that people keep and share need not.
-            return back_to(HISTORY, **{name: text for name, text in given.items() if text.strip()})
+            kept = (*FIELDS, "as_of", "offset")
+            return back_to(
+                HISTORY, **{name: given[name] for name in kept if given.get(name, "").strip()}
+            )
         return visit.render("history.html", **await _history(desk, visit))
 
     async def mark(visit: Visit) -> Response:

@@ -39,7 +39,6 @@ _ONE_DAY = timedelta(days=1)
 class Choice:
     """One part of the filter in words, and where the page is without it."""
 
-    name: str
     label: str
     value: str
     without: str
@@ -93,7 +92,6 @@ class AskedHistory:
         """The parts of the filter that are set."""
         return [
             Choice(
-                name,
                 _LABELS[name],
                 _words(name, self.fields[name]),
                 self.address(changes={name: None}),

@@ -61,6 +61,7 @@ def test_filters_are_chosen_and_taken_away_by_mouse(history: Page) -> None:
     page.get_by_role("link", name=re.compile("Result: Skipped")).click()
     page.get_by_role("link", name="30 days").click()
     expect(entries(page)).to_have_count(6)
+    page.get_by_text("More filters").click()
     page.get_by_label("Reason").select_option(label="Refused by HubSpot")
     page.get_by_role("button", name="Show").click()
 

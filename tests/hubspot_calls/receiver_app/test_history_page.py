@@ -127,7 +127,7 @@ def test_counts_by_status_lead_to_the_rest_of_the_filter_with_that_status(dana: 
 
 
 def test_a_form_with_empty_fields_leads_to_a_short_address(dana: Visitor) -> None:
-    answer = dana.get("/history?q=&status=error&reason=&from=&to=&number=+&call_id=")
+    answer = dana.get("/history?q=&status=error&reason=&from=&to=&number=+&call_id=&path=x")
 
     assert (answer.status_code, answer.headers["location"]) == (303, "/history?status=error")
 
