@@ -10,18 +10,16 @@ import logging
 import queue
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
-from tap_vapi.api_door import ApiDoor, Record, Span
+from tap_vapi.api_door import LOOK_BACK, ApiDoor, Record, Span
 from tap_vapi.vapi import VapiError
 from tap_vapi.windows import WindowRead
 
 EVERY_S = 300.0
 """Seconds between two looks: webhooks bring most calls at once, this finds those that got lost."""
 
-_OVERLAP = timedelta(minutes=2)
 _MOST_WAITING = 100
 _NOTICE_STOP_S = 0.2
 _END_S = 2.0
@@ -72,7 +70,7 @@ class ApiPoll:
                     if not self._put(found):
                         return
                     if isinstance(found, WindowRead):
-                        self._span = Span(found.until - _OVERLAP, self._span.until)
+                        self._span = Span(found.until - LOOK_BACK, self._span.until)
             except VapiError as err:
                 logger.warning("%s Calls that only VAPI's API knows come later.", err)
             except Exception as err:  # noqa: BLE001  whoever takes raises it

@@ -370,10 +370,12 @@ class Round:
         """Has the calls tried again at once that found HubSpot down, now that it writes again."""
         if not any(isinstance(result, Outcome) for result in results):
             return
-        if self._tools.portals.note_working(self._portal):
+        portals = self._tools.portals
+        if portals.note_working(self._portal):
             await asyncio.to_thread(
                 self._tools.ledger.hasten,
-                self._workspace,
+                # The one portal of the settings was down for everybody.
+                None if portals.is_given else self._workspace,
                 Reason.UNAVAILABLE.value,
                 now=self._tools.clock.now(),
             )

@@ -1,93 +1,92 @@
-"""Whose call it is that VAPI's API tells of: its records name no workspace, those of webhooks do.
+"""One call, one note, though VAPI's API tells of it without saying whose it is, and a webhook says.
 
-Works inside the ledger's own transaction; must not know how records arrive.
+The webhook's workspace has the call, and of it only what its own reports said: an id that somebody
+copied must bring nothing to light. Works inside the ledger's own transaction.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select
 
 from target_hubspot_calls.call import Call, Workspace
-from target_hubspot_calls.store.ledger_rows import call_of, new_row
+from target_hubspot_calls.store.ledger_rows import call_of
 from target_hubspot_calls.store.schema import calls as table
 
 API = "api"
 _IDS_PER_STATEMENT = 500
 
 
-def give_to_owners(
-    connection: Connection, reports: Iterable[Call], nobodys: Workspace
-) -> list[Call]:
-    """The calls, those of the API and of `nobodys` workspace as of the one a webhook named.
+@dataclass(frozen=True)
+class Shared:
+    """What a batch comes to: the calls to take over, and columns of rows that are new.
 
-    A call that several workspaces were told of stays nobody's.
+    `columns` make a call be looked up in HubSpot before it is written, by call id: there may be a
+    note of it already that was written for nobody's workspace.
     """
-    given = list(reports)
-    unnamed = [call.id for call in given if call.source == API and call.workspace == nobodys]
-    if not unnamed:
-        return given
-    owners: defaultdict[str, set[Workspace]] = defaultdict(set)
-    for call in given:
-        owners[call.id].add(call.workspace)
-    for ids in _pieces(unnamed):
+
+    calls: list[Call]
+    columns: dict[str, dict[str, Any]]
+
+
+def share_out(
+    connection: Connection, reports: Sequence[Call], nobodys: Workspace, now: datetime
+) -> Shared:
+    """The calls of the reports, each in one workspace; `nobodys` is that of the API's records."""
+    named = {call.id for call in reports if call.workspace != nobodys}
+    unnamed = [call.id for call in reports if call.source == API and call.workspace == nobodys]
+    elsewhere = named | _known_elsewhere(connection, unnamed, nobodys)
+    calls = [
+        call
+        for call in reports
+        if not (call.source == API and call.workspace == nobodys and call.id in elsewhere)
+    ]
+    return Shared(calls, _make_way(connection, sorted(named), nobodys, now))
+
+
+def _known_elsewhere(
+    connection: Connection, call_ids: Sequence[str], nobodys: Workspace
+) -> set[str]:
+    """The calls that a webhook has reported for a workspace of its own."""
+    found: set[str] = set()
+    for ids in _pieces(call_ids):
         query = select(table.c.call_id, table.c.user_id, table.c.workspace_id).where(
             table.c.call_id.in_(ids)
         )
-        for call_id, *owner in connection.execute(query):
-            owners[call_id].add(Workspace(*owner))
-    return [_given(call, owners[call.id] - {nobodys}, nobodys) for call in given]
+        found |= {
+            call_id for call_id, *owner in connection.execute(query) if Workspace(*owner) != nobodys
+        }
+    return found
 
 
-def take_from_nobody(connection: Connection, reports: Iterable[Call], nobodys: Workspace) -> None:
-    """Gives calls that the API told of first to the workspace whose webhook reports them now.
-
-    One that was written, or is being written, stays where it is: its note is there.
-    """
-    named = {call.id: call.workspace for call in reports if call.workspace != nobodys}
-    if not named:
-        return
+def _make_way(
+    connection: Connection, call_ids: Sequence[str], nobodys: Workspace, now: datetime
+) -> dict[str, dict[str, Any]]:
+    """Removes what only the API told of these calls, but where HubSpot may have a note of it."""
     is_nobodys = (table.c.user_id == nobodys.user_id) & (
         table.c.workspace_id == nobodys.workspace_id
     )
-    for ids in _pieces([*named]):
+    columns: dict[str, dict[str, Any]] = {}
+    for ids in _pieces(call_ids):
         query = select(table).where(is_nobodys, table.c.call_id.in_(ids)).with_for_update()
         for row in connection.execute(query).all():
-            call, owner = call_of(row), named[row.call_id]
-            is_untouched = row.engagement_id is None and row.intent is None
-            if call.source != API or not is_untouched or row.claimed_by is not None:
+            if call_of(row).source != API:
                 continue
-            taken = select(table.c.call_id).where(
-                table.c.user_id == owner.user_id,
-                table.c.workspace_id == owner.workspace_id,
-                table.c.call_id == row.call_id,
-            )
-            if connection.execute(taken).first() is None:
-                owned = new_row(_of(call, owner), row.accepted_at)
-                connection.execute(
-                    update(table)
-                    .where(is_nobodys, table.c.call_id == row.call_id)
-                    .values(
-                        user_id=owner.user_id,
-                        workspace_id=owner.workspace_id,
-                        record=owned["record"],
-                        record_digest=owned["record_digest"],
-                    )
-                )
-
-
-def _given(call: Call, owners: set[Workspace], nobodys: Workspace) -> Call:
-    if call.source != API or call.workspace != nobodys or len(owners) != 1:
-        return call
-    (owner,) = owners
-    return _of(call, owner)
-
-
-def _of(call: Call, owner: Workspace) -> Call:
-    return replace(call, user_id=owner.user_id, workspace_id=owner.workspace_id)
+            if row.intent is None and row.engagement_id is None:
+                # Whoever holds it writes nothing without asking the ledger once more.
+                connection.execute(delete(table).where(is_nobodys, table.c.call_id == row.call_id))
+                continue
+            kind = (row.engagement_type or "note").upper()
+            columns[row.call_id] = {
+                "intent": row.intent or f"create:{kind}:visible",
+                "intent_at": row.intent_at or now,
+                "intent_contact_id": row.intent_contact_id or row.contact_id,
+            }
+    return columns
 
 
 def _pieces(ids: Sequence[str]) -> Iterable[Sequence[str]]:

@@ -32,7 +32,7 @@ from sqlalchemy import (
 from target_hubspot_calls.call import Call, Workspace, merge_calls
 from target_hubspot_calls.errors import Status
 from target_hubspot_calls.outcome import Outcome, RecordingOutcome
-from target_hubspot_calls.store.call_owners import give_to_owners, take_from_nobody
+from target_hubspot_calls.store.call_owners import Shared, share_out
 from target_hubspot_calls.store.database import reading, writing
 from target_hubspot_calls.store.ledger_rows import (
     CLAIM_COLUMNS,
@@ -84,19 +84,21 @@ class Ledger:
         name none: the same call is one call, whichever of VAPI's doors tells of it first. Raises
         StoreUnavailable.
         """
-        reports = list(reports)
+        shared = Shared(list(reports), {})
+        told = len(_merged_by_key(shared.calls))
         new = changed = 0
         with writing(self._engine) as connection:
             if nobodys is not None:
-                reports = give_to_owners(connection, reports, nobodys)
-                take_from_nobody(connection, reports, nobodys)
-            incoming = _merged_by_key(reports)
+                shared = share_out(connection, shared.calls, nobodys, now)
+            incoming = _merged_by_key(shared.calls)
             known = _load_rows(connection, incoming)
             inserts, updates = [], []
             for key, call in incoming.items():
                 row = known.get(key)
                 if row is None:
-                    inserts.append(new_row(call, now))
+                    of_nobody = {"intent": None, "intent_at": None, "intent_contact_id": None}
+                    look_up = shared.columns.get(call.id, of_nobody)
+                    inserts.append(new_row(call, now) | look_up)
                     continue
                 fuller = merge_calls(call_of(row), call)
                 change = merged_parameters(row, fuller, now)
@@ -115,7 +117,7 @@ class Ledger:
                     del rows[row_id]
                 if rows:
                     _append_to_outbox(connection, list(rows.values()), now)
-        return Accepted(new=new, changed=changed, unchanged=len(incoming) - new - changed)
+        return Accepted(new=new, changed=changed, unchanged=told - new - changed)
 
     def due_workspaces(self, *, now: datetime, run_id: str = "") -> list[Workspace]:
         """The workspaces with calls that this run could claim, longest waiting first."""
@@ -189,14 +191,16 @@ class Ledger:
         )
         return self._write(statement)
 
-    def hasten(self, workspace: Workspace, reason: str, *, now: datetime) -> int:
+    def hasten(self, workspace: Workspace | None, reason: str, *, now: datetime) -> int:
         """Makes calls due that wait out a failure with this reason; returns how many.
 
-        Their tries stay counted: what fails again waits longer than before.
+        Those of the workspace, or of all. Their tries stay counted: what fails again waits longer
+        than before.
         """
         statement = (
             update(table)
-            .where(_is_of(workspace), table.c.state == DUE, table.c.due_at > now)
+            .where(true() if workspace is None else _is_of(workspace))
+            .where(table.c.state == DUE, table.c.due_at > now)
             .where(table.c.status == Status.ERROR.value, table.c.reason == reason)
             .values(due_at=now, updated_at=now)
         )

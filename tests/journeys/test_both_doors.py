@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from hubspot_simulator import DEFAULT_PORTAL, Simulator
+from target_hubspot_calls.hubspot.oauth import REQUIRED_SCOPES
 from tests.journeys.test_report_to_note import SAMPLES, STORED, Machine, post, wait_for
 from tests.tap_vapi.stand_in import KEY, VapiStandIn, a_call
 
@@ -35,18 +36,18 @@ def machine(tmp_path: Path) -> Iterator[MachineWithKey]:
         portal.seed_contacts(json.loads((SAMPLES / "contacts.json").read_text()))
         machine = MachineWithKey(tmp_path, portal)
         machine.vapi = vapi
-        machine.run(
-            *("connections", "add", "--service-key-stdin"),
-            *("--user", "kim", "--workspace", "north"),
-            given=portal.add_service_key(DEFAULT_PORTAL),
-        )
+        for owner in ((), ("--user", "kim", "--workspace", "north")):
+            # Without the scope for the property by which HubSpot itself refuses a second note.
+            key = portal.add_service_key(DEFAULT_PORTAL, REQUIRED_SCOPES)
+            machine.run("connections", "add", "--service-key-stdin", *owner, given=key)
         yield machine
 
 
 def calls_of_vapi(machine: MachineWithKey) -> str:
     """The call of the first sample report, and one whose report got lost; returns the latter's id.
 
-    VAPI's API does not say whose they are, so the one that nobody reported is the default's.
+    VAPI's API does not say whose they are, so both are the default's where it tells of them first.
+    Both workspaces write to the same portal.
     """
     yesterday = datetime.now(UTC) - timedelta(days=1)
     lost = a_call(7, yesterday, customer=OF_DANA)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -64,6 +65,25 @@ def test_calls_that_waited_for_hubspot_go_as_soon_as_another_call_got_through(
 
     wait_for(run, unavailable=3, created=3)
     assert len(portal.notes()) == 3
+
+
+def test_the_one_portal_of_the_settings_is_back_for_every_workspace(
+    run: Run, runs: Deliveries, portal: Simulator, a_call: Callable[..., Call]
+) -> None:
+    portal.add_fault("error", status=503, path=SEARCH, times=None)
+    elsewhere = replace(a_call(id="c1"), user_id="lena", workspace_id="bakery")
+    run.accept([elsewhere], [])
+    wait_for(run, unavailable=1)
+    runs.later_s = 10.5
+    run.accept([a_call(id="c2")], [])
+    wait_for(run, unavailable=3)
+    portal.clear_faults()
+    # The portal is asked again now; the other workspace's call would wait until 29.5.
+    runs.later_s = 21.0
+
+    run.accept([a_call(id="c3")], [])
+
+    wait_for(run, unavailable=3, created=3)
 
 
 def test_a_call_that_fails_alone_keeps_its_growing_waits(

@@ -10,9 +10,17 @@ import pytest
 from sqlalchemy import Engine, select
 
 from target_hubspot_calls.call import Call, Workspace
+from target_hubspot_calls.errors import (
+    CallOutcomeError,
+    ContactNotFound,
+    Reason,
+    Status,
+    Unavailable,
+)
+from target_hubspot_calls.outcome import Outcome, outcome_of_error
 from target_hubspot_calls.store.database import reading
 from target_hubspot_calls.store.ledger import Ledger
-from target_hubspot_calls.store.ledger_rows import call_of
+from target_hubspot_calls.store.ledger_rows import Accepted, call_of
 from target_hubspot_calls.store.schema import calls
 
 NOBODYS = Workspace("default", "default")
@@ -47,25 +55,41 @@ def rows(engine: Engine) -> dict[tuple[str, str], Call]:
     return held
 
 
-@pytest.mark.parametrize("doors", [("webhook", "api"), ("api", "webhook")])
+@pytest.mark.parametrize("doors", [["webhook", "api"], ["api", "webhook"], ["both"]], ids=str)
 def test_a_call_of_both_doors_is_one_call_of_the_workspace_that_the_webhook_names(
     ledger: Ledger, engine: Engine, told: Callable[..., Call], noon: datetime, doors: list[str]
 ) -> None:
-    summaries = {"webhook": None, "api": "Only VAPI's API has it."}
+    by_door = {
+        "webhook": [told("webhook", summary=None)],
+        "api": [told("api", summary="Only VAPI's API has it.")],
+    }
+    by_door["both"] = by_door["api"] + by_door["webhook"]
     for door in doors:
-        ledger.accept([told(door, summary=summaries[door])], now=noon, nobodys=NOBODYS)
+        ledger.accept(by_door[door], now=noon, nobodys=NOBODYS)
 
     [(key, call)] = rows(engine).items()
     assert key == ("harbor-dental", call.id)
-    assert call.summary == "Only VAPI's API has it."
+    # A report with a copied id must not bring to light what it did not say.
+    assert call.summary is None
+    assert ledger.due_workspaces(now=noon) == [HARBOR]
+    assert ledger.is_of_one(HARBOR, call.id)
 
 
-def test_both_in_one_batch_are_one_call_too(
-    ledger: Ledger, engine: Engine, told: Callable[..., Call], noon: datetime
+@pytest.mark.parametrize("error", [ContactNotFound("Nobody."), Unavailable("Away.")], ids=repr)
+def test_a_call_that_came_to_nothing_as_nobodys_is_tried_anew(
+    ledger: Ledger,
+    told: Callable[..., Call],
+    noon: datetime,
+    error: CallOutcomeError,
 ) -> None:
-    ledger.accept([told("api"), told("webhook")], now=noon, nobodys=NOBODYS)
+    ledger.accept([told("api")], now=noon, nobodys=NOBODYS)
+    (claim,) = ledger.claim(NOBODYS, holder="me", limit=1, for_s=60, now=noon)
+    outcome = outcome_of_error(error)
+    ledger.settle([(claim, outcome)], holder="me", kind="note", run_id="", now=noon)
 
-    assert len(rows(engine)) == 1
+    ledger.accept([told("webhook")], now=noon, nobodys=NOBODYS)
+
+    assert ledger.due_workspaces(now=noon + timedelta(days=1)) == [HARBOR]
 
 
 def test_a_call_that_only_the_api_knows_is_nobodys(
@@ -76,14 +100,15 @@ def test_a_call_that_only_the_api_knows_is_nobodys(
     assert [workspace for workspace, _ in rows(engine)] == ["default"]
 
 
-def test_a_call_that_two_workspaces_were_told_of_is_neithers(
+def test_a_call_that_two_workspaces_were_told_of_is_not_a_third_ones(
     ledger: Ledger, engine: Engine, told: Callable[..., Call], noon: datetime
 ) -> None:
     ledger.accept([told("webhook"), told("webhook", BAKERY)], now=noon, nobodys=NOBODYS)
 
-    ledger.accept([told("api")], now=noon, nobodys=NOBODYS)
+    accepted = ledger.accept([told("api")], now=noon, nobodys=NOBODYS)
 
-    assert {workspace for workspace, _ in rows(engine)} == {"default", "harbor-dental", "bakery"}
+    assert {workspace for workspace, _ in rows(engine)} == {"harbor-dental", "bakery"}
+    assert accepted == Accepted(new=0, changed=0, unchanged=1)
 
 
 def test_a_record_that_names_a_workspace_stays_there(
@@ -96,20 +121,43 @@ def test_a_record_that_names_a_workspace_stays_there(
     assert {workspace for workspace, _ in rows(engine)} == {"harbor-dental", "bakery"}
 
 
-@pytest.mark.parametrize("state", ["claimed", "announced"])
-def test_a_call_that_is_being_written_is_not_taken_away(
+def test_a_call_that_somebody_holds_and_has_not_announced_is_not_written(
+    ledger: Ledger, engine: Engine, told: Callable[..., Call], noon: datetime
+) -> None:
+    ledger.accept([told("api")], now=noon, nobodys=NOBODYS)
+    (claim,) = ledger.claim(NOBODYS, holder="me", limit=1, for_s=60, now=noon)
+
+    ledger.accept([told("webhook")], now=noon, nobodys=NOBODYS)
+    told_of = {claim.call.id: claim}, {claim.call.id: "101"}
+    still_ours = ledger.announce(*told_of, "create:NOTE:visible", holder="me", for_s=60, now=noon)
+
+    assert still_ours == set()
+    assert [workspace for workspace, _ in rows(engine)] == ["harbor-dental"]
+
+
+@pytest.mark.parametrize("state", ["announced", "written"])
+def test_a_call_that_may_be_in_hubspot_already_is_looked_up_before_it_is_written(
     ledger: Ledger, engine: Engine, told: Callable[..., Call], noon: datetime, state: str
 ) -> None:
     ledger.accept([told("api")], now=noon, nobodys=NOBODYS)
     (claim,) = ledger.claim(NOBODYS, holder="me", limit=1, for_s=60, now=noon)
-    if state == "announced":
-        told_of = {claim.call.id: claim}, {claim.call.id: "101"}
-        ledger.announce(*told_of, "create", holder="me", for_s=60, now=noon)
-        ledger.free("me", now=noon + timedelta(seconds=1))
+    told_of = {claim.call.id: claim}, {claim.call.id: "101"}
+    ledger.announce(*told_of, "create:NOTE:unique", holder="me", for_s=60, now=noon)
+    if state == "written":
+        outcome = Outcome(
+            Status.SUCCESS, Reason.CREATED, contact_id="101", engagement_id="9001", portal_id=77
+        )
+        ledger.settle([(claim, outcome)], holder="me", kind="note", run_id="", now=noon)
 
-    ledger.accept([told("webhook")], now=noon, nobodys=NOBODYS)
+    later = noon + timedelta(minutes=1)
+    ledger.accept([told("webhook")], now=later, nobodys=NOBODYS)
+    (hers,) = ledger.claim(HARBOR, holder="you", limit=1, for_s=60, now=later)
 
     assert {workspace for workspace, _ in rows(engine)} == {"default", "harbor-dental"}
+    assert hers.intent_contact_id == "101"
+    kind = {"announced": "unique", "written": "visible"}[state]
+    # Nothing that was sent so long ago is still on its way: the look-up need not wait.
+    assert (hers.intent, hers.intent_at) == (f"create:NOTE:{kind}", noon)
 
 
 def test_a_webhooks_call_of_nobodys_workspace_is_not_taken_away(
