@@ -31,7 +31,7 @@ from receiver.pages.webhooks import webhook_routes
 from receiver.threads import WorkerThreads
 from receiver.trials import Door
 from target_hubspot_calls.call import Workspace
-from target_hubspot_calls.settings import read_settings
+from target_hubspot_calls.settings import TargetSettings, read_settings
 from target_hubspot_calls.store.known_calls import KnownCalls
 from target_hubspot_calls.sync_log.log import SyncLog
 from target_hubspot_calls.sync_log.newest import NewestRows
@@ -61,6 +61,7 @@ def build_pages(
     assets = Assets()
     desk = PageDesk(front.door, front.sessions, Templates(assets))
     idle = timedelta(hours=settings.session_idle_hours)
+    target = read_settings(settings.target_config(), ignored=frozenset())
     home = HomeDesk(
         desk,
         front.status_desk,
@@ -68,6 +69,7 @@ def build_pages(
         store.webhooks,
         store.webhook_counts,
         settings.public_url,
+        target.default_region,
     )
     return Pages(
         desk,
@@ -77,7 +79,7 @@ def build_pages(
             *sign_in_routes(desk, front.session_desk, idle=idle),
             *home_routes(home),
             *key_routes(desk, store.keys),
-            *call_routes(_call_desk(settings, store, front, desk, sync_log, threads)),
+            *call_routes(_call_desk(settings, target, store, front, desk, sync_log, threads)),
             *_history_routes(settings, store, front, desk, sync_log, threads),
         ],
     )
@@ -85,6 +87,7 @@ def build_pages(
 
 def _call_desk(
     settings: Settings,
+    target: TargetSettings,
     store: Store,
     front: Front,
     desk: PageDesk,
@@ -98,7 +101,7 @@ def _call_desk(
         sync_log,
         store.retries,
         threads,
-        read_settings(settings.target_config(), ignored=frozenset()),
+        target,
         settings.hubspot_app_url,
         store.webhooks.get,
         _portals(front),

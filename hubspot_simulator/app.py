@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .answers import Answer, HubSpotError, limit_answer
+from .contact_pages import is_contact_page
 from .faults import Fault
 from .file_operations import upload
 from .limits import policy_exceeded
@@ -173,7 +174,9 @@ class HubSpotApi:
 def _is_api(path: str) -> bool:
     if path.startswith("/oauth/"):
         return not path.endswith("/authorize") and not path.startswith("/oauth/decision")
-    return not path.startswith(("/_simulator", "/hubfs/", "/signed-files/"))
+    if path.startswith(("/_simulator", "/hubfs/", "/signed-files/")):
+        return False
+    return not is_contact_page(path)
 
 
 def _raw_path(scope: Scope) -> str:

@@ -1,4 +1,4 @@
-"""The simulator as a program: one process, one line once it listens, a clean end.
+"""The simulator as a program: one process, a line or two once it listens, a clean end.
 
 It knows no command line; __main__.py does.
 """
@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any
 
 from .answers import HubSpotError
+from .contact_markup import contacts_path
 from .simulator import DEFAULT_PORTAL, Simulator
 
 
@@ -75,6 +76,9 @@ def run(
                 _print_env(simulator.url, key, client_id, client_secret, redirect_uri)
             else:
                 _announce(simulator.url, portal_id, key, count, print_json)
+            # Who asks for JSON is a program, and gets all it needs in that one line.
+            if not print_json:
+                _say_where_to_look(simulator.url, portal_id, alone=print_env)
             stopped.wait()
     finally:
         for number, handler in previous.items():
@@ -111,12 +115,22 @@ def _announce(url: str, portal_id: int, key: str, contacts: int, as_json: bool) 
     sys.stdout.flush()
 
 
+def _say_where_to_look(url: str, portal_id: int, *, alone: bool) -> None:
+    # On stderr, so that stdout can go into a file; `alone` where stdout tells no person anything.
+    listens = f"HubSpot simulator listens on {url}; see" if alone else "See"
+    sys.stderr.write(f"{listens} its contacts at {url}{contacts_path(portal_id)}\n")
+    sys.stderr.flush()
+
+
 def _print_env(
     url: str, key: str, client_id: str | None, client_secret: str | None, redirect_uri: str | None
 ) -> None:
-    # With an app, people connect their portals; a key would stand in the way of that.
-    settings = {"HUBSPOT_API_URL": url, "HUBSPOT_SERVICE_KEY": None if client_id else key} | {
-        "HUBSPOT_APP_URL": url if client_id else None,
+    settings = {
+        "HUBSPOT_API_URL": url,
+        # With an app, people connect their portals; a key would stand in the way of that.
+        "HUBSPOT_SERVICE_KEY": None if client_id else key,
+        # Without it links to contacts would lead to the real HubSpot.
+        "HUBSPOT_APP_URL": url,
         "HUBSPOT_CLIENT_ID": client_id,
         "HUBSPOT_CLIENT_SECRET": client_secret,
         "HUBSPOT_REDIRECT_URI": redirect_uri,

@@ -19,6 +19,7 @@ from starlette.routing import Route
 from . import recordings
 from .answers import HubSpotError
 from .consent import ConsentPages
+from .contact_pages import ContactPages
 from .faults import Fault
 from .file_operations import shown as shown_file
 from .kinds import CONTACT, kind_named
@@ -43,6 +44,7 @@ def build_pages(state: SimulatorState) -> Starlette:
             Route("/oauth/decision", consent.decide),
             Route("/hubfs/{portal_id:int}/{path:path}", consent.public_file),
             Route("/signed-files/{signature}/{name}", consent.signed_file),
+            *ContactPages(state).routes(),
         ]
     )
 

@@ -40,7 +40,7 @@ class Event:
     """What becomes of one request.
 
     `outcome` is one word for it; `why` a finer one, where there is. `is_known` says that the
-    webhook exists, so that the event can be counted for it.
+    webhook exists, so that the event can be counted for it; `is_trial`, that we sent it ourselves.
     """
 
     request_id: str
@@ -55,6 +55,7 @@ class Event:
     sentence: str = ""
     body_read: bool = False
     body_bytes: int = 0
+    is_trial: bool = False
 
 
 OnEvent = Callable[[Event, float], None]

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from receiver.answers import Refusal, error_content
 from receiver.security_headers import API_PREFIX
 from target_hubspot_calls.errors import CallSyncError, StoreUnavailable, WrongEncryptionKey
+from target_hubspot_calls.store.webhooks import NoSecretToRotate, UnknownWebhook
 from target_hubspot_calls.sync_log.opening import SyncLogBusy, SyncLogUnavailable
 
 logger = logging.getLogger("receiver")
@@ -43,25 +44,24 @@ def failure_handlers(error_page: ErrorPage | None = None) -> dict[type[Exception
     """
 
     async def answer(request: Request, err: Exception) -> Response:
-        if isinstance(err, CallSyncError):
-            # The answer leaves out paths and process ids; whoever runs the receiver needs them.
-            logger.warning("%s", err)
         refusal = refusal_of(err)
+        log_failure(err, refusal)
         if error_page is not None and _is_page(request):
             return error_page(request, refusal)
         return refused(refusal)
 
-    kinds = (
-        Refusal,
-        StoreUnavailable,
-        SyncLogBusy,
-        SyncLogUnavailable,
-        WrongEncryptionKey,
-        HTTPException,
-        ClientDisconnect,
-        Exception,
-    )
+    kinds = (Refusal, CallSyncError, HTTPException, ClientDisconnect, Exception)
     return dict.fromkeys(kinds, answer)
+
+
+def log_failure(err: Exception, refusal: Refusal) -> None:
+    """Writes down what an answer leaves out, paths and process ids, for who runs the receiver.
+
+    What nobody foresaw comes with where it happened; what is no error of ours the server writes.
+    """
+    if isinstance(err, CallSyncError):
+        where = err if refusal is INTERNAL_ERROR else None
+        logger.warning("%s", err, exc_info=where)
 
 
 def refusal_of(err: Exception) -> Refusal:
@@ -81,6 +81,10 @@ def refusal_of(err: Exception) -> Refusal:
     if isinstance(err, WrongEncryptionKey):
         sentence = "Stored tokens cannot be opened with the encryption keys that are set."
         return Refusal(503, "wrong_encryption_key", sentence)
+    if isinstance(err, UnknownWebhook):
+        return Refusal(404, "not_found", "There is no such webhook.")
+    if isinstance(err, NoSecretToRotate):
+        return Refusal(409, "no_secret", "This webhook has no secret that could be made anew.")
     if isinstance(err, ClientDisconnect):
         return Refusal(400, "sender_gone", "The sender hung up before its message was whole.")
     return INTERNAL_ERROR

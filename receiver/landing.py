@@ -1,6 +1,6 @@
 """Where people land who connected HubSpot from another product's page: one sentence.
 
-Says what the address tells it to, as text; knows nobody's data.
+Says sentences of ours by the address's code, none that it brings; knows nobody's data.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
+from receiver.pages.notices import why_not_connected
 from receiver.plain_page import said
 
-_LONGEST_MESSAGE = 300
+_UNKNOWN_FAILURE = "Go back to where you began, and try again."
 
 
 def landing_page(request: Request) -> Response | None:
@@ -19,6 +20,6 @@ def landing_page(request: Request) -> Response | None:
     if outcome == "connected":
         return said("HubSpot is connected.", "You can close this window.")
     if outcome == "error":
-        message = request.query_params.get("message", "")
-        return said("HubSpot is not connected.", message[:_LONGEST_MESSAGE])
+        why = why_not_connected(request.query_params.get("code", ""))
+        return said("HubSpot is not connected.", why or _UNKNOWN_FAILURE)
     return None

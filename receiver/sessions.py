@@ -28,6 +28,8 @@ from target_hubspot_calls.store.sessions import LIFETIME, Session
 SESSION_PATH = "/api/session"
 CSRF_HEADER = "X-CSRF-Token"
 BACKGROUND_HEADER = "X-Background"
+REFRESH_FIELD = "refresh"
+"""Stands in the address that a page without script loads itself again by."""
 CSRF_FIELD = "csrf_token"
 KEY_FIELD = "access_key"
 _LONGEST_KEY = 200
@@ -78,7 +80,9 @@ class PageSessions:
         if session_id is None:
             return None
         # What pages ask for by themselves must not keep somebody signed in who has gone home.
-        is_used = BACKGROUND_HEADER not in request.headers
+        is_used = (
+            BACKGROUND_HEADER not in request.headers and REFRESH_FIELD not in request.query_params
+        )
         return await asyncio.to_thread(self._directory.find, session_id, is_used=is_used)
 
     def csrf_token(self, request: Request) -> str | None:
@@ -182,11 +186,12 @@ async def open_session(desk: SessionDesk, request: Request) -> OpenedSession:
 
 
 def to_first_page(desk: SessionDesk, opened: OpenedSession) -> Response:
-    """Sends the browser to the page it wanted, with its session."""
-    to = f"{desk.public_url}/"
-    if opened.return_to is not None:
-        to = origin_of(desk.public_url) + opened.return_to
-    return desk.with_cookie(RedirectResponse(to, status_code=303), opened)
+    """Sends the browser to the page it wanted, with its session.
+
+    Where it is: a page lets its forms lead nowhere but to the address it was loaded from.
+    """
+    answer = RedirectResponse(opened.return_to or "/", status_code=303)
+    return desk.with_cookie(answer, opened)
 
 
 async def _signed_in(desk: SessionDesk, request: Request) -> Response:

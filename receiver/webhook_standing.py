@@ -15,9 +15,12 @@ from target_hubspot_calls.store.webhooks import Webhook
 
 Counts = Mapping[str, Count]
 
-# What a request that proved itself can come to; every other word is a refusal.
+TESTED = "tested"
+"""The word for test calls of our own, which say nothing of VAPI."""
+# What a request that proved itself can come to; any other word but `tested` is a refusal.
 _TAKEN = ("stored", "quarantined", "replayed")
 _IGNORED = ("ignored", "other_assistant")
+_NOT_REFUSED = (*_TAKEN, *_IGNORED, TESTED)
 
 
 class WebhookState(StrEnum):
@@ -30,7 +33,7 @@ class WebhookState(StrEnum):
 
 @dataclass(frozen=True)
 class Heard:
-    """What came of a webhook's requests, by word, the most frequent first."""
+    """What came of a webhook's requests, by word, the most frequent first; no test calls."""
 
     taken: Counts
     ignored: Counts
@@ -52,7 +55,7 @@ def heard_of(counts: Counts) -> Heard:
     return Heard(
         taken={word: each for word, each in counts.items() if word in _TAKEN},
         ignored={word: each for word, each in counts.items() if word in _IGNORED},
-        refused={word: each for word, each in counts.items() if word not in _TAKEN + _IGNORED},
+        refused={word: each for word, each in counts.items() if word not in _NOT_REFUSED},
     )
 
 

@@ -31,6 +31,8 @@ from receiver.signatures import Claim, SecretUnreadable, Unproven, Webhook, refu
 from target_hubspot_calls.errors import StoreUnavailable
 
 PATH_PREFIX = "/api/webhooks/"
+TRIAL = "hubspot_calls.trial"
+"""The ASGI extension of a test call of ours; what comes over the network cannot have it."""
 _WEBHOOK_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # So much of a refused body the server reads past by itself, and the connection goes on.
 _SMALL_BODY_BYTES = 64 * 1024
@@ -76,6 +78,7 @@ class WebhookRoute:
         started = time.perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
         event = Event(to_request_id(headers.get(REQUEST_ID_HEADER)), self._clock())
+        event.is_trial = TRIAL in scope.get("extensions", ())
         refusal: Refusal | None = None
         try:
             await self._take(scope, headers, receive, event)

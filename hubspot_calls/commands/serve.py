@@ -10,6 +10,7 @@ import logging
 import signal
 from collections import Counter
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import click
 
@@ -27,6 +28,7 @@ from hubspot_calls.settings import READER_NAME, Settings
 from hubspot_calls.signals import on_signals
 from receiver.connections import ConnectionBounds, TurnedAway
 from receiver.server import CannotListen, build_server
+from target_hubspot_calls.addresses import is_loopback
 
 logger = logging.getLogger("hubspot-calls")
 
@@ -106,6 +108,7 @@ def _announce(settings: Settings, store: Store, url: str, *, live: bool) -> None
     """Say where it listens, where the data lies, and what is still to be done."""
     lines = [
         f"Receiver   {url}{WEBHOOK_PATH}ID, from outside {settings.public_url}{WEBHOOK_PATH}ID",
+        f"Pages      {settings.public_url}/, for whoever has a key: hubspot-calls keys create",
         f"Data       {settings.data_dir}",
         f"Live sync  {'on' if live else 'off; calls are stored and wait for hubspot-calls sync'}",
     ]
@@ -116,9 +119,13 @@ def _announce(settings: Settings, store: Store, url: str, *, live: bool) -> None
     if not in_use:
         lines.append("Next       make a webhook: hubspot-calls webhooks create")
     if settings.service_key is None and not store.has_connections:
+        where = " on the pages, or" if settings.client_id is not None else ""
+        by_key = "hubspot-calls connections add --service-key-stdin < key.txt"
+        lines.append(f"Next       connect HubSpot{where}: {by_key}")
+    if is_loopback(urlsplit(settings.public_url).hostname) and settings.public_url != url:
         lines.append(
-            "Next       connect HubSpot:"
-            " hubspot-calls connections add --service-key-stdin < key.txt"
+            f"Next       HUBSPOT_CALLS_PUBLIC_URL={url}, or the address of your proxy: webhooks,"
+            f" pages and connecting HubSpot now use {settings.public_url}"
         )
     for line in lines:
         if settings.log_format == "json":

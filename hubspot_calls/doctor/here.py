@@ -18,6 +18,7 @@ from hubspot_calls.doctor.findings import Finding, age, attention, good, problem
 from hubspot_calls.output import count_of
 from hubspot_calls.rooms import Store, open_sync_log
 from hubspot_calls.settings import READER_NAME, Settings
+from target_hubspot_calls.addresses import is_loopback
 from target_hubspot_calls.errors import CallSyncError, SettingsError, WrongEncryptionKey
 from target_hubspot_calls.store.figures import load_figures
 from target_hubspot_calls.store.ledger_rows import DUE, WAITING
@@ -39,8 +40,7 @@ def utc_now() -> datetime:
 
 def look_at_settings(settings: Settings) -> Iterator[Finding]:
     """What may not be meant so; wrong values never come this far."""
-    host = urlsplit(settings.public_url).hostname or ""
-    if host in ("localhost", "127.0.0.1", "::1"):
+    if is_loopback(urlsplit(settings.public_url).hostname):
         yield attention(
             "settings",
             f"VAPI cannot reach {settings.public_url}.",

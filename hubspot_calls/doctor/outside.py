@@ -164,6 +164,8 @@ def _parts(answer: httpx.Response) -> str:
     try:
         told = answer.json()
     except (json.JSONDecodeError, UnicodeDecodeError):
+        told = None
+    if not isinstance(told, dict):
         return ", not as the receiver does"
     parts = [f"{k} {v}" for k, v in told.items() if isinstance(v, str)]
     return f" ({', '.join(parts)})" if parts else ""

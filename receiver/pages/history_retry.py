@@ -16,13 +16,14 @@ from receiver.pages.history import RETRY
 from receiver.pages.history_filter import FIELDS, HISTORY, AskedHistory, read_asked
 from receiver.pages.page import PageDesk, Visit, back_to, page_route
 from receiver.retries import to_retry_filter
+from receiver.sessions import REFRESH_FIELD
 from receiver.small_bodies import read_fields
 from receiver.threads import WorkerThreads
 from target_hubspot_calls.errors import Status
 from target_hubspot_calls.store.retries import Retries
 
 # What else an address or a form of ours may name; any other name could be a filter mistyped.
-_BESIDE = frozenset({"csrf_token", "as_of", "offset"})
+_BESIDE = frozenset({"csrf_token", "as_of", "offset", REFRESH_FIELD})
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,8 @@ class HomeDesk:
     webhooks: Webhooks
     counts: WebhookCounts
     public_url: str
+    default_region: str = "US"
+    """Country of numbers that are typed without a country code."""
 
 
 def home_routes(desk: HomeDesk) -> list[Route]:

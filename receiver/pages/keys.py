@@ -10,6 +10,7 @@ import asyncio
 from starlette.responses import Response
 from starlette.routing import Route
 
+from receiver.access import Way
 from receiver.answers import Refusal
 from receiver.pages.page import SIGN_IN_PATH, PageDesk, Visit, back_to, page_route
 from target_hubspot_calls.store.keys import AccessKey, AccessKeys
@@ -34,11 +35,13 @@ def key_routes(desk: PageDesk, keys: AccessKeys) -> list[Route]:
         )
 
     async def make(visit: Visit) -> Response:
+        _check_may_last(visit)
         owner = visit.workspace
         key, text = await asyncio.to_thread(keys.create, owner.user_id, owner.workspace_id)
         return visit.render("key_made.html", key=key, text=text, address=KEYS_PATH)
 
     async def revoke(visit: Visit) -> Response:
+        _check_may_last(visit)
         key_id = visit.request.path_params["key_id"]
         if key_id not in {key.id for key in await load(visit)}:
             raise Refusal(404, "not_found", "There is no such access key.")
@@ -52,6 +55,13 @@ def key_routes(desk: PageDesk, keys: AccessKeys) -> list[Route]:
         page_route(desk, KEYS_PATH, make, method="POST"),
         page_route(desk, f"{KEYS_PATH}/{{key_id}}/revoke", revoke, method="POST"),
     ]
+
+
+def _check_may_last(visit: Visit) -> None:
+    """Raises Refusal (403) where what lets somebody in ends soon, as a key would outlive it."""
+    if visit.caller.way is Way.TOKEN:
+        sentence = "Sign in with an access key to make or revoke keys."
+        raise Refusal(403, "sign_in_required", sentence)
 
 
 def _own_key_id(visit: Visit) -> str | None:

@@ -84,11 +84,16 @@ def notice_of(query: Mapping[str, str]) -> Notice | None:
     if outcome == "connected":
         return _CONNECTED
     if outcome == "error":
-        text = _NOT_CONNECTED.get(query.get("code", ""), _UNKNOWN_FAILURE)
+        text = why_not_connected(query.get("code", "")) or _UNKNOWN_FAILURE
         return Notice(text, is_good=False)
     if query.get("notice") == "retried":
         return _retried(query.get("count", ""))
     return _NOTICES.get(query.get("notice", ""))
+
+
+def why_not_connected(code: str) -> str | None:
+    """Why connecting HubSpot failed, None for a code that nobody knows."""
+    return _NOT_CONNECTED.get(code)
 
 
 def _retried(written: str) -> Notice | None:

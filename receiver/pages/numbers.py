@@ -106,7 +106,9 @@ def _shown(number: UnmatchedNumber) -> Mapping[str, Any]:
     """The number with where its calls are, and a name for it that an element can have."""
     said = {"reason": Reason.CONTACT_NOT_FOUND.value}
     if number.phone_number:
-        said = {"number": number.phone_number}
+        # Without its country a number is looked for at the end of others too.
+        is_whole = number.phone_number.startswith("+")
+        said = {"number": number.phone_number if is_whole else f'"{number.phone_number}"'}
     name = quote(number.phone_number or "", safe="")
     return {**vars(number), "calls_page": f"{HISTORY}?{urlencode(said)}", "name": name}
 

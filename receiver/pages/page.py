@@ -18,11 +18,11 @@ from starlette.routing import Route
 
 from receiver.access import Caller, FrontDoor
 from receiver.answers import Refusal
-from receiver.failures import refusal_of, refused
+from receiver.failures import log_failure, refusal_of, refused
 from receiver.pages.notices import Notice, notice_of
 from receiver.pages.rendering import Templates
 from receiver.pages.viewer import Viewer, viewer_of
-from receiver.sessions import BACKGROUND_HEADER, PageSessions
+from receiver.sessions import BACKGROUND_HEADER, REFRESH_FIELD, PageSessions
 from target_hubspot_calls.call import Workspace
 from target_hubspot_calls.errors import CallSyncError
 
@@ -76,6 +76,7 @@ class Visit:
             else "",
             "viewer": self.viewer,
             "notice": self.notice,
+            "by_itself": again_by_itself(self.request),
         }
         return self.desk.templates.render(
             template, {**around, **more}, status=status, headers=headers
@@ -99,6 +100,7 @@ def page_route(desk: PageDesk, path: str, handler: Handler, *, method: str = "GE
             return await handler(visit)
         except (Refusal, CallSyncError, HTTPException) as err:
             refusal = refusal_of(err)
+            log_failure(err, refusal)
             if is_background(request):
                 return refused(refusal)
             if refusal.status == 401 and visit is None:
@@ -117,6 +119,8 @@ def error_page(
         "refusal": refusal,
         "retry_after_s": int(retry_after) if retry_after and retry_after.isdigit() else None,
         "can_repeat": request.method == "GET",
+        "again": f"?{_own_query(request)}",
+        "by_itself": again_by_itself(request),
     }
     if visit is not None:
         return visit.render("error.html", status=refusal.status, headers=refusal.headers, **context)
@@ -144,11 +148,26 @@ def is_background(request: Request) -> bool:
     return BACKGROUND_HEADER in request.headers
 
 
+def again_by_itself(request: Request) -> str:
+    """The page's own address, as a page that loads itself again asks for it.
+
+    Relative to the page, so that its path stays as the browser has it.
+    """
+    query = _own_query(request)
+    return f"?{query}&{REFRESH_FIELD}=1" if query else f"?{REFRESH_FIELD}=1"
+
+
+def _own_query(request: Request) -> str:
+    """The address's query, without the word that the page loaded itself."""
+    parts = request.url.query.split("&")
+    return "&".join(part for part in parts if part.partition("=")[0] not in ("", REFRESH_FIELD))
+
+
 def _to_sign_in(desk: PageDesk, request: Request) -> Response:
     said = {}
     if request.method == "GET":
-        query = f"?{request.url.query}" if request.url.query else ""
-        wanted = request.url.path + query
+        query = _own_query(request)
+        wanted = f"{request.url.path}?{query}" if query else request.url.path
         if wanted != "/" and len(wanted) <= _LONGEST_RETURN:
             said["return_to"] = wanted
     if desk.sessions.is_shown(request):

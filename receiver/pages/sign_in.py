@@ -13,13 +13,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from receiver.answers import Refusal
-from receiver.failures import refusal_of
+from receiver.failures import log_failure, refusal_of
 from receiver.pages.page import SIGN_IN_PATH, PageDesk, Visit, back_to, error_page, page_route
 from receiver.pages.viewer import viewer_of
 from receiver.return_paths import own_path
 from receiver.sessions import SessionDesk, open_session, to_first_page
 from receiver.small_bodies import read_fields
-from target_hubspot_calls.errors import StoreUnavailable
+from target_hubspot_calls.errors import CallSyncError
 
 SIGN_OUT_PATH = "/sign-out"
 
@@ -53,23 +53,29 @@ def sign_in_routes(desk: PageDesk, sessions: SessionDesk, *, idle: timedelta) ->
         headers = refusal.headers if refusal else None
         return desk.templates.render("sign_in.html", context, status=status, headers=headers)
 
+    def failed(request: Request, err: Exception, refusal: Refusal) -> Response:
+        log_failure(err, refusal)
+        return error_page(desk, request, refusal)
+
     async def show(request: Request) -> Response:
         return_to = own_path(request.query_params.get("return_to", "")) or "/"
         try:
-            # Somebody who is signed in already wants the page behind this one.
-            if await desk.sessions.session_if_any(request) is not None:
-                return back_to(return_to)
-        except StoreUnavailable as err:
-            return error_page(desk, request, refusal_of(err))
-        return form(
-            request, None, return_to, why_texts.get(request.query_params.get("why", ""), "")
-        )
+            # Somebody who is signed in already wants the page behind this one. Asked as that page
+            # asks: who is let in by one of them and not by the other would go round in circles.
+            await desk.door.caller_of(request)
+        except (Refusal, CallSyncError) as err:
+            refusal = refusal_of(err)
+            if refusal.status not in (401, 403):
+                return failed(request, err, refusal)
+            why = why_texts.get(request.query_params.get("why", ""), "")
+            return form(request, None, return_to, why)
+        return back_to(return_to)
 
     async def sign_in(request: Request) -> Response:
         try:
             return to_first_page(sessions, await open_session(sessions, request))
-        except StoreUnavailable as err:
-            return error_page(desk, request, refusal_of(err))
+        except CallSyncError as err:
+            return failed(request, err, refusal_of(err))
         except Refusal as err:
             if err.status not in (401, 429):
                 return error_page(desk, request, err)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -38,12 +38,6 @@ class Viewer:
     def today(self) -> date:
         """The day it is for the viewer."""
         return self.now.astimezone(self.zone).date()
-
-    @property
-    def utc_offset_min(self) -> int:
-        """Minutes that the viewer's clock is ahead of UTC now."""
-        offset = self.now.astimezone(self.zone).utcoffset() or timedelta()
-        return int(offset.total_seconds() // 60)
 
     def moment(self, at: datetime) -> Moment:
         """The time in the viewer's zone; only as much of the date as is needed."""

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from receiver.pages.webhook_words import OFFERED_WAYS
+from target_hubspot_calls.errors import InvalidPhoneNumber
+from target_hubspot_calls.phone import parse_number
 from target_hubspot_calls.store.webhook_auth import WebhookAuth
 
 LONGEST_LABEL = 200
@@ -63,10 +65,13 @@ def read_webhook_form(form: str, typed: Mapping[str, str]) -> WebhookForm:
     return WebhookForm(label or None, assistant_ids)
 
 
-def read_number(form: str, typed: Mapping[str, str]) -> str | None:
-    """The phone number for a test call, None without one. Raises FormFault."""
-    number = typed.get("number", "").strip()
-    if len(number) > LONGEST_NUMBER or not number.isprintable():
-        sentence = f"A phone number has at most {LONGEST_NUMBER} characters."
-        raise FormFault(form, "number", sentence, typed)
-    return number or None
+def read_number(form: str, typed: Mapping[str, str], default_region: str) -> str | None:
+    """The phone number for a test call as VAPI writes them, None without one. Raises FormFault."""
+    written = typed.get("number", "").strip()
+    if not written:
+        return None
+    try:
+        return parse_number(written[: LONGEST_NUMBER + 1], default_region).e164
+    except InvalidPhoneNumber:
+        sentence = "This is no phone number; write it like +1 202 555 0142."
+        raise FormFault(form, "number", sentence, typed) from None

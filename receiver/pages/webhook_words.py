@@ -72,6 +72,10 @@ _ADVICE: Mapping[str, str] = {
     "stream_unavailable": "Whoever runs this installation should look at its disk and its log.",
     "store_unavailable": "Try again in a moment.",
     "busy": "Try again in a moment.",
+    "test_not_answered": (
+        "Whoever runs this installation should look at its disk and its log; reports of VAPI may"
+        " wait in the same way."
+    ),
 }
 
 

@@ -81,7 +81,9 @@ def webhook_routes(desk: HomeDesk, door: Door) -> list[Route]:
         return back_to(HOME_PATH, notice="webhook-changed")
 
     async def test(visit: Visit, webhook: Webhook, typed: dict[str, str]) -> Response:
-        trial = await trials.send(webhook, number=read_number(webhook.id, typed))
+        trial = await trials.send(
+            webhook, number=read_number(webhook.id, typed, desk.default_region)
+        )
         if trial.is_taken:
             return back_to(f"/calls/{quote(trial.call_id)}", notice="test-sent")
         card = webhook_card(webhook, {}, public_url=desk.public_url)

@@ -3,6 +3,7 @@
 (() => {
   const background = { headers: { "X-Background": "1" }, credentials: "same-origin", cache: "no-store" };
   const liveEveryMs = 4000;
+  const loadAgainAfterMs = 3000;
 
   // The viewer's time zone: pages show times, days and filters in it from the next request on.
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
@@ -11,7 +12,9 @@
     document.cookie = `hubspot_calls_zone=${zone}; Path=/; Max-Age=31536000; SameSite=Lax${secure}`;
     const isKept = document.cookie.includes(`hubspot_calls_zone=${zone}`);
     const isForm = document.querySelector("main form[method=post] input:not([type=hidden])");
-    if (isKept && !isForm && sessionStorage.getItem("zone") !== zone) {
+    // What a form answered, such as a secret, is shown this once.
+    const isOnce = document.body.dataset.address;
+    if (isKept && !isForm && !isOnce && sessionStorage.getItem("zone") !== zone) {
       sessionStorage.setItem("zone", zone);
       location.reload();
       return;
@@ -22,8 +25,8 @@
   if (document.body.dataset.address) history.replaceState(null, "", document.body.dataset.address);
   // What an address said once is not said again.
   const address = new URL(location.href);
-  if (["notice", "hubspot"].some((name) => address.searchParams.has(name))) {
-    ["notice", "count", "hubspot", "message", "code"].forEach((name) => address.searchParams.delete(name));
+  if (["notice", "hubspot", "refresh"].some((name) => address.searchParams.has(name))) {
+    ["notice", "count", "hubspot", "message", "code", "refresh"].forEach((name) => address.searchParams.delete(name));
     history.replaceState(null, "", address);
   }
 
@@ -43,6 +46,14 @@
     notices.replaceChildren(line);
   }
 
+  // For who hears the page: what others see change where they look.
+  function tell(text) {
+    const told = document.getElementById("told");
+    told.textContent = "";
+    // The same words again are only heard if they were gone for a moment.
+    setTimeout(() => { told.textContent = text; }, 50);
+  }
+
   async function copy(button) {
     const field = document.getElementById(button.dataset.copy);
     try {
@@ -54,32 +65,61 @@
     }
     button.dataset.name ??= button.lastChild.textContent;
     button.lastChild.textContent = "Copied";
+    tell("Copied");
     setTimeout(() => { button.lastChild.textContent = button.dataset.name; }, 2000);
   }
 
   // Parts marked `data-live`, each with an id, take over what they are on a newer copy of the page.
-  async function renew(from) {
-    const answer = await fetch(from || location.href, background);
+  // Returns the mark of that copy; undefined if it is not all taken over, and must be asked for again.
+  async function renew() {
+    const answer = await fetch(location.href, background);
     if (answer.status === 401) return sessionEnded();
-    if (!answer.ok) return false;
+    if (!answer.ok) return undefined;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const news = [];
+    let isWhole = true;
     for (const part of document.querySelectorAll("[data-live]")) {
       const newer = fresh.getElementById(part.id);
-      if (!newer || part.contains(document.activeElement) && part.querySelector("details[open]")) continue;
-      if (newer.innerHTML !== part.innerHTML) {
-        const held = part.contains(document.activeElement) ? document.activeElement : null;
-        part.innerHTML = newer.innerHTML;
-        prepare(part);
-        if (held) sameIn(part, held)?.focus({ preventScroll: true });
+      if (!newer || newer.innerHTML === part.innerHTML) continue;
+      const held = part.contains(document.activeElement) ? document.activeElement : null;
+      if (held && isInOpened(held)) {
+        // Somebody is about to answer a question, which must not go away meanwhile.
+        isWhole = false;
+        continue;
       }
+      const before = [...part.querySelectorAll("details")].map((it) => [nameOf(it), it.open]);
+      const told = toldIn(part);
+      part.innerHTML = newer.innerHTML;
+      const opened = new Map(before);
+      for (const it of part.querySelectorAll("details")) it.open = opened.get(nameOf(it)) ?? it.open;
+      prepare(part);
+      if (held) sameIn(part, held)?.focus({ preventScroll: true });
+      if (toldIn(part) && toldIn(part) !== told) news.push(toldIn(part));
     }
-    return true;
+    if (news.length) tell(news.join(". "));
+    return isWhole ? fresh.querySelector("[data-live-mark]")?.dataset.mark ?? null : undefined;
+  }
+
+  function isInOpened(held) {
+    const summary = held.closest("summary");
+    const around = summary ? summary.parentElement.parentElement : held;
+    return Boolean(around.closest("details[open]"));
+  }
+
+  function nameOf(details) {
+    return details.id || details.querySelector("summary")?.textContent.trim();
+  }
+
+  // What is said aloud of a part when it has changed.
+  function toldIn(part) {
+    return [...part.querySelectorAll("[data-told]")].map((it) => it.textContent.trim()).join(", ");
   }
 
   // What has taken the place of an element that had the focus.
   function sameIn(part, held) {
     if (held.id) return document.getElementById(held.id);
-    return [...part.querySelectorAll("a[href]")].find((link) => link.href === held.href);
+    const alike = [...part.querySelectorAll(held.localName)];
+    return alike.find((it) => held.href ? it.href === held.href : it.textContent === held.textContent);
   }
 
   let isOver = false;
@@ -88,7 +128,7 @@
     const back = encodeURIComponent(location.pathname + location.search);
     say("Your session has ended; what you see is no longer renewed.", "neutral",
         { href: `/sign-in?why=expired&return_to=${back}`, text: "Sign in again" });
-    return false;
+    return undefined;
   }
 
   // `data-mark` is what the page was made of; when the address in `data-live-mark` says another
@@ -104,9 +144,29 @@
         if (answer.status === 401) return sessionEnded();
         if (!answer.ok) return;
         const newest = (await answer.json()).mark;
-        if (newest !== mark && await renew()) mark = newest;
+        if (newest === mark) return;
+        const shown = await renew();
+        // What the copy was made of, not what is newest: a copy that was late is asked for again.
+        if (shown === undefined) return;
+        mark = shown ?? newest;
+        // What was done has had its effect, which the page shows now.
+        notices.querySelector(".good")?.remove();
+        loadAgain();
       } catch { /* Away for a moment; the next look finds it again. */ }
     }, liveEveryMs);
+  }
+
+  // Late parts cost more than others: they follow the news at some distance.
+  let isLoadingAgain = false;
+  function loadAgain() {
+    if (isLoadingAgain) return;
+    isLoadingAgain = true;
+    setTimeout(() => {
+      isLoadingAgain = false;
+      for (const part of document.querySelectorAll("[data-load]")) {
+        if (!part.contains(document.activeElement) && !part.querySelector("details[open]")) load(part);
+      }
+    }, loadAgainAfterMs);
   }
 
   // What takes longer than the page comes after it.
@@ -158,9 +218,6 @@
   function prepare(root) {
     for (const button of root.querySelectorAll("[data-copy]")) button.hidden = false;
     for (const part of root.querySelectorAll("[data-load]")) load(part);
-    for (const field of root.querySelectorAll("[data-submit-on-change]")) {
-      field.addEventListener("change", () => field.form.requestSubmit());
-    }
   }
 
   document.addEventListener("click", (event) => {

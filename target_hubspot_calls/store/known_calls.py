@@ -59,10 +59,6 @@ class KnownCall:
         """True if something is going to become of the call, or of its recording, by itself."""
         return self.is_due or self.recording_due_at is not None
 
-    def is_held(self, now: datetime) -> bool:
-        """True while a run has the call in hand."""
-        return self.claimed_until is not None and self.claimed_until > now
-
 
 _COLUMNS = tuple(table.c[name] for name in KnownCall.__dataclass_fields__ if name != "call")
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from target_hubspot_calls.sync_log.rows import to_naive_utc
 
+_QUOTED = re.compile(r'"(.+)"')
 _WRITTEN_NUMBER = re.compile(r"[\d\s()+./-]*\d[\d\s()+./-]*")
 
 
@@ -28,7 +29,7 @@ class HistoryFilter:
     """Which rows; None lets everything pass. `since` is included, `until` is not.
 
     `query` is looked for in call id, phone number, error message and contact id; `phone_number` is
-    the whole number, or its last digits.
+    the whole number, or its last digits; in quotation marks the number as it is written.
     """
 
     user_id: str | None = None
@@ -73,11 +74,14 @@ def digits_of(query: str | None) -> str | None:
 def sought_number(written: str | None) -> SoughtNumber | None:
     """The number that a text asks for, however it was written; None for a blank one.
 
-    With its country, a number is meant whole; without, it may be the end of a longer one.
+    With its country, a number is meant whole; without, it may be the end of a longer one. Between
+    quotation marks it is meant as it stands there.
     """
     text = (written or "").strip()
     if not text:
         return None
+    if quoted := _QUOTED.fullmatch(text):
+        return SoughtNumber((quoted[1],))
     digits = digits_of(text)
     if digits is None:
         return SoughtNumber((text,))

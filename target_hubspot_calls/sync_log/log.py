@@ -173,7 +173,7 @@ class SyncLog:
     def story(
         self, user_id: str, workspace_id: str, call_id: str, *, limit: int = 1000
     ) -> list[dict[str, Any]]:
-        """All rows of one call, oldest first. Raises SyncLogBusy, SyncLogUnavailable."""
+        """One call's latest rows, oldest first. Raises SyncLogBusy, SyncLogUnavailable."""
         with self._reading() as connection:
             if connection is None:
                 return []
@@ -200,7 +200,8 @@ class SyncLog:
     def spans(self, wanted: HistoryFilter, begins: Sequence[datetime]) -> list[SpanCount]:
         """Calls by span of time, which ends where another begins, and by their latest status.
 
-        Status and reason of the filter are those of a call's latest row in the filter's time.
+        Status and reason of the filter are those of a call's latest row in the filter's time; its
+        `query` chooses calls by any of their rows.
         Raises SyncLogBusy, SyncLogUnavailable.
         """
         with self._reading() as connection:

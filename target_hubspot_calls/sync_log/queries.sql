@@ -127,12 +127,16 @@ FROM hubspot_sync_logs
 WHERE id = $id AND user_id = $user_id AND workspace_id = $workspace_id;
 
 -- name: rows_of_call
--- One call's story in the order in which it happened.
+-- One call's story in the order in which it happened; of a very long one its end, as that counts.
 SELECT *
-FROM hubspot_sync_logs
-WHERE call_id = $call_id AND user_id = $user_id AND workspace_id = $workspace_id
-ORDER BY created_at, id
-LIMIT $limit;
+FROM (
+    SELECT *
+    FROM hubspot_sync_logs
+    WHERE call_id = $call_id AND user_id = $user_id AND workspace_id = $workspace_id
+    ORDER BY created_at DESC, id DESC
+    LIMIT $limit
+)
+ORDER BY created_at, id;
 
 -- name: status_counts
 -- How many rows there are of each status.
@@ -245,23 +249,47 @@ FROM (
 GROUP BY day, status
 ORDER BY day, status;
 
--- name: calls_per_span
--- Calls by spans of any length, each until the next one begins, as days are not all of 24 hours.
-SELECT begins_at, status, count(*) AS calls
-FROM (
-    SELECT
-        max(created_at) AS created_at,
-        arg_max(status, @order_of_rows) AS status,
-        arg_max(reason, @order_of_rows) AS reason
-    FROM hubspot_sync_logs
-    WHERE @matching
-    GROUP BY coalesce(call_id, id)
-)
+-- name: latest_of_call
+-- What a call's latest row says, of all its rows.
+max(created_at) AS created_at,
+    arg_max(status, @order_of_rows) AS status,
+    arg_max(reason, @order_of_rows) AS reason
+
+-- name: by_span
+-- Each span lasts until the next one begins, and may have any length: not all days have 24 hours.
 ASOF JOIN (SELECT unnest(CAST($begins AS TIMESTAMP[])) AS begins_at) ON created_at >= begins_at
 WHERE (CAST($latest_status AS VARCHAR) IS NULL OR status = $latest_status)
     AND (CAST($latest_reason AS VARCHAR) IS NULL OR reason = $latest_reason)
 GROUP BY begins_at, status
-ORDER BY begins_at, status;
+ORDER BY begins_at, status
+
+-- name: calls_per_span
+-- Calls by the span and the status of their latest row.
+SELECT begins_at, status, count(*) AS calls
+FROM (
+    SELECT @latest_of_call
+    FROM hubspot_sync_logs
+    WHERE @matching
+    GROUP BY coalesce(call_id, id)
+)
+@by_span
+
+-- name: calls_per_span_found
+-- The same of calls that a search found by any of their rows; their latest row need not match.
+SELECT begins_at, status, count(*) AS calls
+FROM (
+    SELECT @latest_of_call
+    FROM hubspot_sync_logs
+    WHERE (CAST($user_id AS VARCHAR) IS NULL OR user_id = $user_id)
+        AND (CAST($workspace_id AS VARCHAR) IS NULL OR workspace_id = $workspace_id)
+        AND (CAST($since AS TIMESTAMP) IS NULL OR created_at >= $since)
+        AND (CAST($until AS TIMESTAMP) IS NULL OR created_at < $until)
+        AND coalesce(call_id, id) IN (
+            SELECT coalesce(call_id, id) FROM hubspot_sync_logs WHERE @matching
+        )
+    GROUP BY coalesce(call_id, id)
+)
+@by_span
 
 -- name: is_missed
 -- Of a call that found no contact.

@@ -171,7 +171,7 @@ def read_row(
 def read_story(
     connection: Connection, user_id: str, workspace_id: str, call_id: str, limit: int
 ) -> Rows:
-    """The rows of one call of the workspace, oldest first."""
+    """The latest rows of one call of the workspace, oldest first."""
     owner = {"user_id": user_id, "workspace_id": workspace_id}
     return _rows(connection, "rows_of_call", {**owner, "call_id": call_id, "limit": limit})
 
@@ -196,7 +196,7 @@ def read_spans(
 ) -> list[SpanCount]:
     """Calls by span and by their latest status; each span ends where another begins.
 
-    Status and reason of the filter are those of a call's latest row.
+    Status and reason of the filter are those of a call's latest row; a search may find any row.
     """
     parameters = {
         **replace(wanted, status=None, reason=None).parameters(),
@@ -204,7 +204,8 @@ def read_spans(
         "latest_reason": wanted.reason,
         "begins": [to_naive_utc(moment, "begins") for moment in begins],
     }
-    return [SpanCount(**row) for row in _rows(connection, "calls_per_span", parameters)]
+    name = "calls_per_span" if parameters["query"] is None else "calls_per_span_found"
+    return [SpanCount(**row) for row in _rows(connection, name, parameters)]
 
 
 def read_unmatched(

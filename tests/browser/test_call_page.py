@@ -160,6 +160,7 @@ def test_hubspot_s_reference_can_be_copied(
     page.locator(".reference").get_by_role("button", name="Copy").click()
 
     expect(page.locator(".reference button")).to_have_text("Copied")
+    expect(page.locator("#told")).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == REJECTED.correlation_id
 
 
@@ -191,6 +192,23 @@ def test_a_call_may_be_named_anything_and_still_be_retried(
 
     expect(page.locator("#notices")).to_have_text("The call is back in line.")
     expect(page.get_by_label("Call id")).to_have_value(name)
+
+
+def test_a_page_that_was_late_is_renewed_until_it_is_not_and_closes_nothing(
+    place: Installation, page: Page, workspace: Workspace
+) -> None:
+    path = stands(place, workspace, REJECTED)
+    fail_often(place, workspace, "call-1", 30)
+    place.sign_in(page, workspace, path)
+    page.locator("#call-story summary").focus()
+    page.keyboard.press("Enter")
+
+    for _ in range(2):
+        with page.expect_response(f"{place.url}{path}"):
+            pass
+
+    expect(page.get_by_text("503 to try 15.")).to_be_visible()
+    expect(page.locator("#call-story summary")).to_be_focused()
 
 
 @pytest.mark.parametrize("width", [320, 390])

@@ -118,7 +118,8 @@ def test_a_page_stays_put_while_rows_arrive_and_says_so(
 
     place.write_history(workspace, [a_row(call_id="newer-1"), a_row(call_id="newer-2")])
 
-    expect(page.get_by_text("2 newer entries.")).to_be_visible(timeout=LIVE_MS)
+    newer = page.locator("#arrived").get_by_text("2 newer entries.")
+    expect(newer).to_be_visible(timeout=LIVE_MS)
     assert calls_on(page) == before == [f"call-{number:04}" for number in range(50, 100)]
     page.reload()
     assert calls_on(page) == before
@@ -131,6 +132,8 @@ def test_a_new_row_appears_by_itself_and_disturbs_nobody(
     history: Page, place: Installation, workspace: Workspace
 ) -> None:
     page = history
+    calls = page.get_by_text("Each call counts once")
+    expect(calls).to_contain_text(": 6 calls")
     page.get_by_role("searchbox").fill("half typ")
     page.get_by_role("link", name="Details of call call-0003").focus()
 
@@ -141,7 +144,25 @@ def test_a_new_row_appears_by_itself_and_disturbs_nobody(
     assert calls_on(page)[0] == "just-now"
     expect(page.get_by_role("searchbox")).to_have_value("half typ")
     expect(page.get_by_role("link", name="Details of call call-0003")).to_be_focused()
-    expect(page.locator("[data-loaded]")).to_be_visible()
+    expect(calls).to_contain_text(": 7 calls", timeout=LIVE_MS)
+
+
+def test_the_keyboard_keeps_its_place_and_is_told_as_rows_arrive(
+    place: Installation, page: Page, workspace: Workspace
+) -> None:
+    place.write_history(workspace, [a_row(number) for number in range(60)])
+    place.sign_in(page, workspace, "/history")
+    contact = re.compile("Contact 501")
+
+    page.get_by_role("link", name="Older").focus()
+    place.write_history(workspace, [a_row(call_id="new-1")])
+    expect(page.locator("#told")).to_have_text("1–50 of 61 entries", timeout=LIVE_MS)  # noqa: RUF001
+    expect(page.get_by_role("link", name="Older")).to_be_focused()
+    entries(page).nth(5).get_by_role("link", name=contact).focus()
+    place.write_history(workspace, [a_row(call_id="new-2")])
+
+    expect(page.locator("#told")).to_have_text("1–50 of 62 entries", timeout=LIVE_MS)  # noqa: RUF001
+    expect(entries(page).nth(6).get_by_role("link", name=contact)).to_be_focused()
 
 
 def test_an_expired_session_is_said_while_the_page_waits_for_rows(

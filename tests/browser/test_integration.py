@@ -233,6 +233,28 @@ def test_the_card_follows_what_happens_elsewhere(
     expect(page.get_by_label("Name")).to_have_value("half typed")
 
 
+def test_a_question_stays_while_it_is_answered_and_the_card_is_renewed_after_it(
+    place: Installation, page: Page, workspace: Workspace
+) -> None:
+    place.connect(workspace)
+    place.sign_in(page, workspace)
+    page.get_by_text("Disconnect", exact=True).click()
+    answer = page.get_by_role("button", name="Disconnect HubSpot")
+    answer.focus()
+
+    with page.expect_response(f"{place.url}/"):
+        connection = place.store.connections.get(workspace.user_id, workspace.workspace_id)
+        assert connection is not None
+        place.store.connections.require_reconnect(connection.id, "The grant was revoked.")
+    expect(answer).to_be_focused()
+    expect(page.locator("#connect.primary")).to_have_count(0)
+    page.get_by_label("Name").focus()
+
+    expect(page.locator("#told")).not_to_be_empty()
+    expect(page.locator("#connect.primary")).to_be_visible()
+    expect(answer).to_be_visible()
+
+
 def test_another_tab_keeps_what_is_typed_while_its_card_is_renewed(
     place: Installation, new_context: Callable[..., BrowserContext], workspace: Workspace
 ) -> None:

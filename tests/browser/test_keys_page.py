@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from axe_playwright_python.sync_playwright import Axe
@@ -29,6 +30,20 @@ def test_a_key_made_here_signs_somebody_else_in(
     expect(other.get_by_role("row", name=text[-4:])).to_contain_text("You are signed in with it")
     expect(page.get_by_role("row", name=text[-4:])).to_be_visible()
     expect(page.get_by_role("row", name=text[-4:])).not_to_contain_text("You are signed in")
+    assert len(place.store.keys.list(workspace.user_id, workspace.workspace_id)) == 2
+
+
+def test_a_key_is_shown_and_made_once_though_the_time_zone_is_new(
+    place: Installation, page: Page, workspace: Workspace
+) -> None:
+    place.sign_in(page, workspace, "/keys")
+    page.evaluate("sessionStorage.clear()")
+    page.context.clear_cookies(name="hubspot_calls_zone")
+
+    page.get_by_role("button", name="Make an access key").click()
+
+    expect(page.get_by_label("Access key")).to_have_value(re.compile("^hck_"))
+    expect(page).to_have_url(f"{place.url}/keys")
     assert len(place.store.keys.list(workspace.user_id, workspace.workspace_id)) == 2
 
 

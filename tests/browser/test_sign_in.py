@@ -22,6 +22,19 @@ def test_a_key_opens_the_page_that_was_wanted(
     expect(page).to_have_url(f"{place.url}/nothing-here?a=1")
 
 
+def test_a_key_opens_the_page_at_whatever_address_it_is_reached(
+    place: Installation, page: Page, workspace: Workspace
+) -> None:
+    elsewhere = place.url.replace("127.0.0.1", "localhost")
+    page.goto(f"{elsewhere}/sign-in?return_to=/keys")
+
+    page.get_by_label("Access key").fill(place.new_key(workspace))
+    page.get_by_role("button", name="Sign in").click()
+
+    expect(page).to_have_url(f"{elsewhere}/keys")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Access keys")
+
+
 def test_a_wrong_key_is_said_and_the_field_is_ready_for_another(
     place: Installation, page: Page
 ) -> None:

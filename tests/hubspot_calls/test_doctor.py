@@ -261,6 +261,9 @@ def test_a_broken_store_is_a_problem(look: Callable[..., dict[str, Any]], data_d
     [
         (503, b'{"store": "unavailable"}', "answers 503 (store unavailable)."),
         (502, b"<html>", "answers 502, not as the receiver does."),
+        (502, b"[]", "answers 502, not as the receiver does."),
+        (502, b'"x"', "answers 502, not as the receiver does."),
+        (502, b"null", "answers 502, not as the receiver does."),
     ],
 )
 def test_a_receiver_that_is_not_ready_is_a_problem(
@@ -389,3 +392,14 @@ def test_nothing_is_changed_by_looking(
 
     assert {path: path.stat().st_mtime_ns for path in data_dir.rglob("*.duckdb")} == before
     assert not (data_dir / "stream").exists()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "[::1]", "localhost"])
+def test_an_address_of_this_machine_is_out_of_vapis_reach(
+    look: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("HUBSPOT_CALLS_PUBLIC_URL", f"http://{host}:8000")
+
+    found = look("--offline")
+
+    assert found["settings"][0][1] == f"VAPI cannot reach http://{host}:8000."

@@ -12,7 +12,8 @@ from starlette.testclient import TestClient
 
 from receiver.answers import Refusal
 from receiver.failures import failure_handlers
-from target_hubspot_calls.errors import StoreUnavailable, WrongEncryptionKey
+from target_hubspot_calls.errors import SettingsError, StoreUnavailable, WrongEncryptionKey
+from target_hubspot_calls.store.webhooks import NoSecretToRotate, UnknownWebhook
 from target_hubspot_calls.sync_log.log import SyncLogBusy, SyncLogUnavailable
 
 
@@ -44,3 +45,25 @@ def test_an_error_has_a_status_a_code_and_one_sentence(error, status, code, agai
     assert content["error"].endswith(".")
     assert "canary" not in answer.text
     assert answer.headers.get("retry-after") == again
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "said"),
+    [
+        (UnknownWebhook("w-1"), 404, "not_found", "w-1"),
+        (NoSecretToRotate("w-1"), 409, "no_secret", "w-1"),
+        (SettingsError(["the key file /canary is gone"]), 500, "internal_error", "/canary"),
+        (SyncLogBusy("process 4711 has /canary open"), 503, "sync_log_busy", "process 4711"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_the_log_says_what_an_answer_leaves_out(error, status, code, said, caplog):
+    async def fail(request):
+        raise error
+
+    app = Starlette(routes=[Route("/", fail)], exception_handlers=failure_handlers())
+    answer = TestClient(app, raise_server_exceptions=False).get("/")
+
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert [said in record.getMessage() for record in caplog.records] == [True]
+    assert bool(caplog.records[0].exc_info) is (status == 500)

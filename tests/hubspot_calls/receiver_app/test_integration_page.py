@@ -219,11 +219,11 @@ def test_our_own_page_and_the_address_bar_may_begin_one(whole: Any, site: str | 
 
 
 def test_who_is_not_signed_in_reads_one_sentence_or_is_sent_to_sign_in(whole: Any) -> None:
-    back = whole.ask("GET", "/?hubspot=error&message=You+declined.", of=None, headers=HTML)
+    back = whole.ask("GET", "/?hubspot=error&code=oauth_denied", of=None, headers=HTML)
     plain = whole.ask("GET", "/", of=None, headers=HTML)
 
     assert back.status_code == 200
-    assert "You declined." in back.text
+    assert "Access was not granted in HubSpot" in back.text
     assert (plain.status_code, plain.headers["location"]) == (303, "/sign-in")
 
 
@@ -296,6 +296,6 @@ def test_a_store_that_is_away_is_told_and_the_page_tries_again_by_itself(
     answer = whole.ask("GET", "/", of=GRACE)
 
     assert answer.status_code == 503
-    assert '<meta http-equiv="refresh" content="10">' in answer.text
+    assert '<meta http-equiv="refresh" content="10; url=?refresh=1">' in answer.text
     assert "This page tries again by itself" in answer.text
     assert "canary" not in answer.text

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
+from pathlib import Path
 from typing import Any
 
-from tests.hubspot_calls.receiver_app.conftest import ADA, GRACE, PUBLIC_URL
+import jwt
+
+from tests.hubspot_calls.receiver_app.conftest import ADA, GRACE, PUBLIC_URL, start_receiver
 
 OURS = {"Sec-Fetch-Site": "same-origin", "Origin": PUBLIC_URL}
 
@@ -79,3 +83,24 @@ def test_revoking_the_key_one_is_signed_in_with_is_said_before_and_ends_the_sess
     assert answer.headers["location"] == "/sign-in?why=key-revoked"
     assert afterwards.headers["location"].startswith("/sign-in")
     assert "You have revoked the key that you were signed in with" in why
+
+
+def test_a_short_lived_token_makes_and_revokes_no_lasting_key(tmp_path: Path) -> None:
+    secret = "a-secret-for-tokens-of-32-characters"
+    receiver, stop = start_receiver(tmp_path / "data", HUBSPOT_CALLS_JWT_SECRET=secret)
+    claims = {"sub": GRACE.user_id, "workspace_id": GRACE.workspace_id, "exp": time.time() + 60}
+    headers = {"Authorization": f"Bearer {jwt.encode(claims, secret)}", "Accept": "text/html"}
+    (own,) = keys_of(receiver)
+
+    shown = receiver.ask("GET", "/keys", of=None, headers=headers)
+    answers = [
+        receiver.ask("POST", path, of=None, headers=headers)
+        for path in ("/keys", f"/keys/{own.id}/revoke")
+    ]
+    left = keys_of(receiver)
+    stop()
+
+    assert shown.status_code == 200
+    assert [answer.status_code for answer in answers] == [403, 403]
+    assert "Sign in with an access key to make or revoke keys." in answers[0].text
+    assert left == (own,)

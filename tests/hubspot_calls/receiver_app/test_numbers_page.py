@@ -123,3 +123,18 @@ def test_a_number_from_outside_is_text(dana: Visitor) -> None:
 
     assert "<script>alert" not in page
     assert calls_on(dana.page(next(a for a in addresses(page) if "number=" in a)))
+
+
+def test_a_number_without_its_country_leads_to_its_own_calls_and_retries_them_alone(
+    dana: Visitor,
+) -> None:
+    short = dana.stands(NOT_FOUND, customer_number="2025550142")
+    dana.stands(NOT_FOUND, customer_number="+12025550142")
+    page = dana.page("/numbers")
+
+    (to_calls,) = [it for it in addresses(page) if "/history" in it and "%222025550142%22" in it]
+    calls = dana.page(to_calls)
+    again = dana.page(to_calls.replace("/history", "/history/retry"))
+
+    assert set(calls_on(calls)) == {short}
+    assert "Retry 1 call?" in again

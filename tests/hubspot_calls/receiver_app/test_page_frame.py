@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from typing import Any
 
 import pytest
 
 from target_hubspot_calls.errors import StoreUnavailable
-from tests.hubspot_calls.receiver_app.conftest import ADA, PUBLIC_URL
+from target_hubspot_calls.store.sessions import Session, Sessions
+from tests.hubspot_calls.receiver_app.conftest import ADA
 
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 SAME_SITE = {"Sec-Fetch-Site": "same-origin"}
@@ -28,7 +30,7 @@ def test_a_key_opens_a_session_and_leads_to_the_page_that_was_wanted(whole: Any)
     answer = sign_in(whole, whole.keys[ADA], "/history?status=error")
 
     assert answer.status_code == 303
-    assert answer.headers["location"] == f"{PUBLIC_URL}/history?status=error"
+    assert answer.headers["location"] == "/history?status=error"
     assert "HttpOnly" in answer.headers["set-cookie"]
     assert whole.ask("GET", "/api/session", of=None).json()["workspaceId"] == ADA.workspace_id
 
@@ -37,7 +39,7 @@ def test_a_key_opens_a_session_and_leads_to_the_page_that_was_wanted(whole: Any)
 def test_signing_in_leads_nowhere_else(whole: Any, to: str) -> None:
     answer = sign_in(whole, whole.keys[ADA], to)
 
-    assert answer.headers["location"] == f"{PUBLIC_URL}/"
+    assert answer.headers["location"] == "/"
 
 
 def test_a_wrong_key_shows_the_form_again_without_a_browsers_own_question(whole: Any) -> None:
@@ -137,7 +139,7 @@ def test_the_api_answers_json_whoever_asks(whole: Any) -> None:
 
 
 def test_a_store_that_cannot_be_read_is_a_page_that_tries_again(
-    whole: Any, monkeypatch: pytest.MonkeyPatch
+    whole: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise StoreUnavailable("The database /secret/path is locked.")
@@ -148,8 +150,9 @@ def test_a_store_that_cannot_be_read_is_a_page_that_tries_again(
     answer = whole.ask("GET", "/sign-in", of=None, headers=HTML)
 
     assert answer.status_code == 503
-    assert '<meta http-equiv="refresh" content="10">' in answer.text
+    assert '<meta http-equiv="refresh" content="10; url=?refresh=1">' in answer.text
     assert "/secret/path" not in answer.text
+    assert "The database /secret/path is locked." in caplog.text
 
 
 def test_style_and_script_are_kept_for_good_under_the_name_of_their_content(whole: Any) -> None:
@@ -175,3 +178,79 @@ def test_pages_load_nothing_from_elsewhere_and_hold_no_code_of_their_own(whole: 
     assert not re.search(r"""\son\w+=|\sstyle=|<style|javascript:|https?://""", page.text)
     assert not re.search(r"<script(?![^>]*\ssrc=)", page.text)
     assert "script-src 'self'" in page.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("headers", [HTML, {"X-Background": "1"}], ids=["page", "background"])
+def test_why_a_page_failed_is_in_the_log(
+    whole: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    headers: dict[str, str],
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise StoreUnavailable("The database /secret/path is locked.")
+
+    monkeypatch.setattr("target_hubspot_calls.store.keys.AccessKeys.list", fail)
+
+    answer = whole.ask("GET", "/keys", headers=headers)
+
+    assert answer.status_code == 503
+    assert "/secret/path" not in answer.text
+    assert caplog.text.count("The database /secret/path is locked.") == 1
+
+
+def test_a_revoked_key_that_a_browser_sends_by_itself_leads_round_in_no_circle(whole: Any) -> None:
+    sign_in(whole, whole.keys[ADA])
+    basic = {**HTML, "Authorization": "Basic " + b64encode(b"x:hck_revoked").decode()}
+
+    first = whole.ask("GET", "/keys", of=None, headers=basic)
+    then = whole.ask("GET", first.headers["location"], of=None, headers=basic)
+
+    assert first.headers["location"].startswith("/sign-in")
+    assert then.status_code == 200
+    assert 'name="access_key"' in then.text
+
+
+@pytest.mark.parametrize(
+    ("path", "used"),
+    [("/keys", True), ("/keys?refresh=1", False), ("/sign-in?refresh=1", False)],
+)
+def test_a_page_that_loads_itself_again_is_shown_and_keeps_nobody_signed_in(
+    whole: Any, monkeypatch: pytest.MonkeyPatch, path: str, used: bool
+) -> None:
+    sign_in(whole, whole.keys[ADA])
+    seen: list[bool] = []
+    find = Sessions.find
+
+    def watched(self: Sessions, session_id: str, *, is_used: bool = True) -> Session | None:
+        seen.append(is_used)
+        return find(self, session_id, is_used=is_used)
+
+    monkeypatch.setattr(Sessions, "find", watched)
+
+    answer = whole.ask("GET", path, of=None, headers=HTML)
+
+    assert answer.status_code == (303 if path.startswith("/sign-in") else 200)
+    assert set(seen) == {used}
+
+
+def test_who_is_sent_to_sign_in_by_a_page_that_loads_itself_comes_back_to_the_page(
+    whole: Any,
+) -> None:
+    answer = whole.ask("GET", "/history?q=x&refresh=1", of=None, headers=HTML)
+
+    assert answer.headers["location"] == "/sign-in?return_to=%2Fhistory%3Fq%3Dx"
+
+
+def test_a_page_that_tries_again_keeps_its_address(
+    whole: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise StoreUnavailable("The database is locked.")
+
+    monkeypatch.setattr("target_hubspot_calls.store.keys.AccessKeys.list", fail)
+
+    page = whole.ask("GET", "/keys?a=1%3B&refresh=1&b=%22", headers=HTML).text
+
+    assert 'content="10; url=?a=1%3B&amp;b=%22&amp;refresh=1"' in page
+    assert 'href="?a=1%3B&amp;b=%22"' in page

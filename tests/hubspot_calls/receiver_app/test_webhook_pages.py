@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from datetime import UTC, datetime
@@ -13,11 +14,14 @@ import pytest
 
 from call_stream.excerpt import record_from_excerpt
 from call_stream.stream import open_reader
+from hubspot_calls.commands.webhook_views import to_listed
+from hubspot_calls.doctor.here import look_at_webhooks
 from receiver import bodies, hmac_signatures, in_flight, reports, signatures, webhooks
 from receiver.pages.webhook_words import counted
 from target_hubspot_calls.store.webhook_auth import STANDARD_WEBHOOKS, HmacPlan, SecretHeader
 from target_hubspot_calls.store.webhook_counts import Count
-from tests.hubspot_calls.receiver_app.conftest import GRACE
+from target_hubspot_calls.store.webhooks import UnknownWebhook
+from tests.hubspot_calls.receiver_app.conftest import GRACE, start_receiver
 
 REPORT = {"message": {"type": "end-of-call-report", "call": {"id": "a-call"}}}
 
@@ -283,13 +287,24 @@ def test_a_test_says_that_the_secret_does_not_open(whole: Any) -> None:
     assert "bring back its encryption keys" in answer.text
 
 
-def test_a_number_that_can_be_none_comes_back(whole: Any) -> None:
+@pytest.mark.parametrize("written", ["1" * 41, "nonsense", "+1", "<b>", "\x00"])
+def test_what_is_no_phone_number_comes_back(whole: Any, written: str) -> None:
     webhook, _ = a_webhook(whole)
 
-    answer = post(whole, f"/webhooks/{webhook.id}/test", number="1" * 41)
+    answer = post(whole, f"/webhooks/{webhook.id}/test", number=written)
 
     assert answer.status_code == 400
-    assert "A phone number has at most 40 characters." in answer.text
+    assert "This is no phone number; write it like +1 202 555 0142." in answer.text
+    assert stored_calls(whole) == []
+
+
+def test_a_number_may_be_typed_as_people_write_it(whole: Any) -> None:
+    webhook, _ = a_webhook(whole)
+
+    post(whole, f"/webhooks/{webhook.id}/test", number="(202) 555-0142")
+
+    (call,) = stored_calls(whole)
+    assert call.customer_number == "+12025550142"
 
 
 def test_what_came_of_requests_is_told_in_words(whole: Any) -> None:
@@ -323,3 +338,91 @@ def test_every_word_that_is_counted_is_one_for_people() -> None:
     unknown = {word for word, text in told.items() if text == f"1 {word.replace('_', ' ')}"}
     assert len(words) > 20
     assert unknown <= {"unauthorized", "unknown_webhook"}
+
+
+def test_a_test_call_is_counted_as_such_and_not_as_vapis(tmp_path: Path) -> None:
+    receiver, stop = start_receiver(tmp_path / "data")
+    webhook, secret = a_webhook(receiver)
+    closed, _ = a_webhook(receiver)
+    receiver.store.webhooks.disable(closed.id)
+
+    report_to(receiver, webhook.id, secret)
+    for each in (webhook, closed):
+        post(receiver, f"/webhooks/{each.id}/test")
+    receiver.client.__exit__(None, None, None)
+    counts = receiver.store.webhook_counts.of([webhook.id, closed.id])
+    listed = to_listed(closed, "", counts[closed.id])
+    (found,) = look_at_webhooks(receiver.store)
+    receiver.client.__enter__()
+    stop()
+
+    assert {word: each.count for word, each in counts[webhook.id].items()} == {
+        "stored": 1,
+        "tested": 1,
+    }
+    assert set(counts[closed.id]) == {"tested"}
+    assert (listed["last_heard_at"], listed["last_refused_at"]) == (None, None)
+    assert "VAPI's last report came" in found.said
+
+
+def test_a_test_call_alone_leaves_vapi_unheard(whole: Any) -> None:
+    webhook, _ = a_webhook(whole)
+    at = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+    whole.store.webhook_counts.add({(webhook.id, "tested"): (1, at)})
+
+    page = " ".join(whole.ask("GET", "/", of=GRACE).text.split())
+    (found,) = look_at_webhooks(whole.store)
+    assert "<dt>Last heard</dt> <dd>Nothing yet</dd>" in page
+    assert "<dt>Refused</dt>" not in page
+    assert "VAPI has not reported yet" in found.said
+
+
+def test_a_sender_cannot_pass_for_a_test(whole: Any) -> None:
+    webhook, secret = a_webhook(whole)
+
+    whole.client.post(
+        f"/api/webhooks/{webhook.id}?extensions=hubspot_calls.trial",
+        json=REPORT,
+        headers={"X-Vapi-Secret": secret, "Extensions": "hubspot_calls.trial"},
+    )
+    whole.client.__exit__(None, None, None)
+    counts = whole.store.webhook_counts.of([webhook.id])
+    whole.client.__enter__()
+
+    assert set(counts[webhook.id]) == {"stored"}
+
+
+def test_a_test_that_is_not_answered_in_time_says_so(
+    whole: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    webhook, _ = a_webhook(whole)
+    monkeypatch.setattr("receiver.trials.TIMEOUT_S", 0.05)
+    monkeypatch.setattr("receiver.webhooks.WebhookRoute.__call__", hang)
+
+    answer = post(whole, f"/webhooks/{webhook.id}/test")
+
+    assert answer.status_code == 200
+    assert '<h1 id="title">The test call was not answered</h1>' in answer.text
+    assert "The webhook did not answer the test call in time." in answer.text
+    assert "disk" in answer.text
+
+
+def test_a_webhook_that_went_away_meanwhile_is_a_page(
+    whole: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise UnknownWebhook("gone")
+
+    webhook, _ = a_webhook(whole)
+    monkeypatch.setattr("target_hubspot_calls.store.webhooks.Webhooks.disable", fail)
+
+    answer = whole.ask(
+        "POST", f"/webhooks/{webhook.id}/off", of=GRACE, headers={"Accept": "text/html"}
+    )
+
+    assert answer.status_code == 404
+    assert "<h1" in answer.text

@@ -325,3 +325,39 @@ def test_a_missing_file_has_nothing_to_tell(log, path):
     assert (log.view(ADA).by_status, log.newest_id("ada", "sales")) == ({}, None)
     assert log.unmatched_numbers(ADA).total == 0
     assert not path.exists()
+
+
+def test_a_story_longer_than_can_be_told_keeps_its_end(log, a_row):
+    log.append([a_row(attempt=n, created_at=at(n)) for n in range(5)])
+
+    story = log.story("ada", "sales", "call-1", limit=3)
+
+    assert [row["attempt"] for row in story] == [2, 3, 4]
+
+
+def test_a_search_chooses_calls_and_their_latest_row_says_where_they_count(log, a_row):
+    rows = [
+        a_row(call_id="a", status="error", error_message="No owner.", created_at=at(0)),
+        a_row(call_id="a", status="success", created_at=at(24)),
+        a_row(call_id="b", status="success", created_at=at(1)),
+        a_row(call_id="a", user_id="grace", status="error", created_at=at(48)),
+    ]
+    log.append(rows)
+    begins = [NOON, NOON + timedelta(hours=20)]
+
+    found = log.spans(replace(ADA, query="owner"), begins)
+
+    assert found == [SpanCount(begins[1], "success", 1)]
+    assert log.spans(replace(ADA, query="owner", status="error"), begins) == []
+    assert log.spans(replace(ADA, query="owner", until=begins[1]), begins) == [
+        SpanCount(begins[0], "error", 1)
+    ]
+
+
+def test_a_number_in_quotation_marks_is_meant_as_it_is_written(log, a_row):
+    for number in ("2025550142", "+12025550142"):
+        log.append([a_row(call_id=number, phone_number=number)])
+
+    page = log.page(replace(ADA, phone_number='"2025550142"'))
+
+    assert call_ids(page) == ["2025550142"]
