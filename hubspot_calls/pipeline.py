@@ -110,6 +110,9 @@ class Pipeline:
                 if progress is not None:
                     progress()
         finally:
+            if target.exit_code == 0:
+                # A target that is done has seen the end of its tap, which may still be leaving.
+                tap.wait(_TAP_GRACE_S)
             # Without its tap the target sees the end of its input and finishes what it holds.
             tap_code = tap.close(_TAP_GRACE_S)
             if target.wait(_TARGET_HEAD_START_S) is None:

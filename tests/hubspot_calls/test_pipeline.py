@@ -249,6 +249,17 @@ print(json.dumps({"level": "warning", "message": "a structured one"}), file=sys.
     assert ("target-hubspot-calls", "WARNING", "a structured one") in heard
 
 
+def test_a_tap_that_takes_its_time_to_leave_is_no_fault(
+    settings: Settings, stand_in: Install
+) -> None:
+    stand_in(
+        "import os, time\nos.close(1)\ntime.sleep(0.5)",
+        "import sys\nsys.stdin.read()",
+    )
+
+    assert run_once(settings).fault is None
+
+
 def test_a_second_run_on_the_same_data_is_refused(settings: Settings, stand_in: Install) -> None:
     stand_in(ECHO_TAP, COPYING_TARGET)
 
