@@ -21,6 +21,7 @@ from receiver.pages.call_story import Row, is_behind, tell
 from receiver.pages.call_words import who_called, words_of_ending, words_of_outcome
 from receiver.pages.hubspot_links import contact_link, contacts_link
 from receiver.pages.page import PageDesk, Visit, back_to, page_route
+from receiver.sync_logs import LONGEST_ROW_ID, is_call_id
 from receiver.threads import WorkerThreads
 from target_hubspot_calls.call import Call, Workspace
 from target_hubspot_calls.engagement import format_duration
@@ -31,7 +32,6 @@ from target_hubspot_calls.sync_log.opening import SyncLogBusy, SyncLogUnavailabl
 
 JUST_RECEIVED = "received"
 TEST_PREFIX = "test-"
-LONGEST_ROW_ID = 100
 _NOTICES = {
     CallRetry.QUEUED: "retry-queued",
     CallRetry.IN_LINE: "retry-in-line",
@@ -138,7 +138,7 @@ def call_routes(desk: CallDesk) -> list[Route]:
             )
         if found is None:
             raise Refusal(404, "not_found", "There is no such row in your history.")
-        if found["call_id"] is not None and addresses.is_call_id(found["call_id"]):
+        if found["call_id"] is not None and is_call_id(found["call_id"]):
             return back_to(addresses.call_page(found["call_id"]))
         now = standing_of(None, found, now=desk.pages.now())
         return visit.render("call_row.html", row=found, standing=now)
@@ -159,7 +159,7 @@ def mark_of(changed_at: datetime | None) -> str:
 def _call_id(visit: Visit) -> str:
     """The call that is asked for. Raises Refusal (404) for what no call can be named."""
     named = visit.request.path_params["call_id"] or visit.request.query_params.get("id", "")
-    if not addresses.is_call_id(named):
+    if not is_call_id(named):
         raise _no_such_call()
     return str(named)
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from urllib.parse import quote, urlencode
 
-from target_hubspot_calls.call import LONGEST_CALL_ID
-
 CALL = "/calls/"
 MARK = "/call-mark/"
 RETRY = "/call-retry/"
@@ -35,11 +33,6 @@ def call_retry(call_id: str) -> str:
 def row_page(row_id: str) -> str:
     """The address of one row of the history, for those that name no call."""
     return f"{ROW}{quote(row_id, safe='')}"
-
-
-def is_call_id(text: str) -> bool:
-    """False for what no call can be named."""
-    return 0 < len(text) <= LONGEST_CALL_ID and text.isprintable()
 
 
 def _address(prefix: str, call_id: str, said: dict[str, str]) -> str:

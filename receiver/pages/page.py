@@ -124,17 +124,29 @@ def error_page(
     }
     if visit is not None:
         return visit.render("error.html", status=refusal.status, headers=refusal.headers, **context)
-    alone = {
-        **context,
+    return render_for_anybody(
+        desk, request, "error.html", status=refusal.status, headers=refusal.headers, **context
+    )
+
+
+def render_for_anybody(
+    desk: PageDesk,
+    request: Request,
+    template: str,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    **more: Any,
+) -> Response:
+    """The page for somebody of whom nobody knows who it is, with `more` for its template."""
+    around = {
         "path": request.url.path,
         "caller": None,
         "csrf_token": "",
         "viewer": viewer_of(request, desk.now()),
         "notice": None,
     }
-    return desk.templates.render(
-        "error.html", alone, status=refusal.status, headers=refusal.headers
-    )
+    return desk.templates.render(template, {**around, **more}, status=status, headers=headers)
 
 
 def back_to(path: str, **said: str | int) -> Response:

@@ -14,8 +14,15 @@ from starlette.routing import Route
 
 from receiver.answers import Refusal
 from receiver.failures import log_failure, refusal_of
-from receiver.pages.page import SIGN_IN_PATH, PageDesk, Visit, back_to, error_page, page_route
-from receiver.pages.viewer import viewer_of
+from receiver.pages.page import (
+    SIGN_IN_PATH,
+    PageDesk,
+    Visit,
+    back_to,
+    error_page,
+    page_route,
+    render_for_anybody,
+)
 from receiver.return_paths import own_path
 from receiver.sessions import SessionDesk, open_session, to_first_page
 from receiver.small_bodies import read_fields
@@ -39,19 +46,16 @@ def sign_in_routes(desk: PageDesk, sessions: SessionDesk, *, idle: timedelta) ->
     }
 
     def form(request: Request, refusal: Refusal | None, return_to: str, why: str) -> Response:
-        context = {
-            "path": SIGN_IN_PATH,
-            "caller": None,
-            "csrf_token": "",
-            "viewer": viewer_of(request, desk.now()),
-            "notice": None,
-            "why": why,
-            "refusal": refusal,
-            "return_to": return_to,
-        }
-        status = refusal.status if refusal else 200
-        headers = refusal.headers if refusal else None
-        return desk.templates.render("sign_in.html", context, status=status, headers=headers)
+        return render_for_anybody(
+            desk,
+            request,
+            "sign_in.html",
+            status=refusal.status if refusal else 200,
+            headers=refusal.headers if refusal else None,
+            why=why,
+            refusal=refusal,
+            return_to=return_to,
+        )
 
     def failed(request: Request, err: Exception, refusal: Refusal) -> Response:
         log_failure(err, refusal)

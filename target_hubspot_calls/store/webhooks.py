@@ -173,11 +173,7 @@ class Webhooks:
 
         Raises UnknownWebhook, NoSecretToRotate, and WrongEncryptionKey for auth hmac.
         """
-        way, options = self._way_of(webhook_id)
-        if way is WebhookAuth.NONE:
-            raise NoSecretToRotate(webhook_id)
-        secret = new_secret(options)
-        sealed = self._seal(secret, create=False) if isinstance(options, HmacPlan) else None
+        secret, sealed, _ = self._another_secret(webhook_id)
         now = self._clock()
         keep_until = now + timedelta(seconds=keep_old_for_s)
         of_this = webhook_secrets.c.webhook_id == webhook_id
@@ -197,11 +193,7 @@ class Webhooks:
 
         Raises UnknownWebhook, NoSecretToRotate, and WrongEncryptionKey for auth hmac.
         """
-        way, options = self._way_of(webhook_id)
-        if way is WebhookAuth.NONE:
-            raise NoSecretToRotate(webhook_id)
-        text = new_secret(options)
-        sealed = self._seal(text, create=False) if isinstance(options, HmacPlan) else None
+        text, sealed, options = self._another_secret(webhook_id)
         now = self._clock()
         expires_at = now + timedelta(seconds=for_s)
         is_over = webhook_secrets.c.expires_at <= now
@@ -213,6 +205,18 @@ class Webhooks:
             secret_id = insert_secret(connection, webhook_id, text, sealed, now, expires_at)
         (signing_key,) = signing_keys(options, [text]) or (b"",)
         return LentSecret(secret_id, text, signing_key)
+
+    def _another_secret(self, webhook_id: str) -> tuple[str, bytes | None, AuthOptions]:
+        """A secret that nobody has yet, sealed where signatures are made with it, and the options.
+
+        Raises UnknownWebhook, NoSecretToRotate, and WrongEncryptionKey for auth hmac.
+        """
+        way, options = self._way_of(webhook_id)
+        if way is WebhookAuth.NONE:
+            raise NoSecretToRotate(webhook_id)
+        secret = new_secret(options)
+        sealed = self._seal(secret, create=False) if isinstance(options, HmacPlan) else None
+        return secret, sealed, options
 
     def take_back(self, lent: LentSecret) -> None:
         """Ends a lent secret before its time."""

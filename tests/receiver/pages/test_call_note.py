@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from receiver.pages.call_address import call_mark, call_page, call_retry, is_call_id
+from receiver.pages.call_address import call_mark, call_page, call_retry
 from receiver.pages.call_note import clean, note_of
 from receiver.pages.hubspot_links import contact_link, contacts_link
+from receiver.sync_logs import is_call_id
 from target_hubspot_calls.call import Call
 from target_hubspot_calls.content import engagement_content
 from target_hubspot_calls.engagement import EngagementType
