@@ -37,7 +37,7 @@ format: setup ## puts the code in shape
 	$(BIN)/ruff check --fix .
 
 constraints: setup ## newest versions that fit, with hashes and without any address
-	$(BIN)/uv pip compile pyproject.toml --extra dev --extra postgresql --universal --generate-hashes --no-emit-index-url \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra nats --extra postgresql --universal --generate-hashes --no-emit-index-url \
 	  --no-header --no-annotate --upgrade -q -o constraints.txt
 	echo 'meltano>=4.4,<5' | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate --upgrade -q -o constraints-meltano.txt

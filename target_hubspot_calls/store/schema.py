@@ -236,6 +236,32 @@ portal_leases = Table(
     Column("expires_at", UtcDateTime, nullable=False),
 )
 
+# Runs of several hosts say here that they live, by the server's clock.
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("seen_at", UtcDateTime, nullable=False),
+)
+
+# Work that one process at a time may do for all hosts; another may once this has expired.
+elections = Table(
+    "elections",
+    metadata,
+    Column("office", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+
+# How far a stream that several hosts share has been read: the Singer state its target confirmed.
+sync_states = Table(
+    "sync_states",
+    metadata,
+    Column("stream", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
 # Contacts we created or are about to, by E.164 number: HubSpot's search shows them only later.
 new_contacts = Table(
     "new_contacts",
