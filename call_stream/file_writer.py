@@ -20,7 +20,15 @@ from msgspec import Struct
 
 from call_stream.disk import Disk
 from call_stream.segment_log import Entry, SegmentLog, open_segment_log
-from call_stream.stream import MAX_PAYLOAD_BYTES, SEGMENT_BYTES, EntryKind, StreamUnavailable
+from call_stream.settling import EntryFuture, settle
+from call_stream.stream import (
+    DEFAULT_OWNER,
+    MAX_PAYLOAD_BYTES,
+    SEGMENT_BYTES,
+    EntryKind,
+    Owner,
+    StreamUnavailable,
+)
 
 logger = logging.getLogger("call_stream")
 
@@ -36,11 +44,8 @@ class _Waiting(Struct, frozen=True):
     """An entry in line; `loop` is None when a thread waits for a concurrent future."""
 
     entry: Entry
-    future: concurrent.futures.Future[int] | asyncio.Future[int]
+    future: EntryFuture
     loop: asyncio.AbstractEventLoop | None
-
-
-_Settled = list[tuple["asyncio.Future[int]", "int | StreamUnavailable"]]
 
 
 class FileStreamWriter:
@@ -84,7 +89,9 @@ class FileStreamWriter:
     ) -> None:
         self.close()
 
-    def append(self, kind: EntryKind, payload: bytes) -> concurrent.futures.Future[int]:
+    def append(
+        self, kind: EntryKind, payload: bytes, *, owner: Owner = DEFAULT_OWNER
+    ) -> concurrent.futures.Future[int]:
         """A future of the entry's position, done only when the entry is durable.
 
         Raises StreamUnavailable at once when refusal is already known, else through the future.
@@ -94,7 +101,9 @@ class FileStreamWriter:
         self._enqueue(kind, payload, future, None)
         return future
 
-    def append_async(self, kind: EntryKind, payload: bytes) -> asyncio.Future[int]:
+    def append_async(
+        self, kind: EntryKind, payload: bytes, *, owner: Owner = DEFAULT_OWNER
+    ) -> asyncio.Future[int]:
         """The same as `append` for a running event loop, woken once per batch."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[int] = loop.create_future()
@@ -130,7 +139,7 @@ class FileStreamWriter:
         self,
         kind: EntryKind,
         payload: bytes,
-        future: concurrent.futures.Future[int] | asyncio.Future[int],
+        future: EntryFuture,
         loop: asyncio.AbstractEventLoop | None,
     ) -> None:
         size = len(payload)
@@ -199,7 +208,7 @@ class FileStreamWriter:
         self._at_disk_since = None
         with self._lock:
             self._queued_bytes -= sum(len(waiting.entry.payload) for waiting in batch)
-        _settle(batch, results)
+        settle(batch, results)
 
 
 def open_file_writer(
@@ -228,41 +237,6 @@ def open_file_writer(
     )
     writer.start()
     return writer
-
-
-def _settle(batch: list[_Waiting], results: list[int] | StreamUnavailable) -> None:
-    by_loop: dict[asyncio.AbstractEventLoop, _Settled] = {}
-    for index, waiting in enumerate(batch):
-        future, loop = waiting.future, waiting.loop
-        result = results[index] if isinstance(results, list) else StreamUnavailable(str(results))
-        if loop is not None:
-            assert isinstance(future, asyncio.Future)  # noqa: S101  a loop's future is its own
-            by_loop.setdefault(loop, []).append((future, result))
-        elif isinstance(future, concurrent.futures.Future) and (
-            future.set_running_or_notify_cancel()
-        ):
-            _settle_future(future, result)
-    for loop, settled in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_settle_in_loop, settled)
-        except RuntimeError:  # the loop is closed: nobody waits there any more
-            continue
-
-
-def _settle_in_loop(settled: _Settled) -> None:
-    for future, result in settled:
-        if not future.done():  # a caller that went away has cancelled its own
-            _settle_future(future, result)
-
-
-def _settle_future(
-    future: concurrent.futures.Future[int] | asyncio.Future[int],
-    result: int | StreamUnavailable,
-) -> None:
-    if isinstance(result, int):
-        future.set_result(result)
-    else:
-        future.set_exception(result)
 
 
 def _free_bytes(directory: Path) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import enum
+import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,14 @@ SEGMENT_BYTES = 64 * 1024 * 1024
 MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
 """Largest payload one entry can hold, in every kind of stream."""
 
-SUPPORTED_URLS = "file:/absolute/path, file:///absolute/path or file:relative/path"
+SUPPORTED_URLS = (
+    "file:/absolute/path, file:///absolute/path, file:relative/path or nats://HOST:4222/STREAM"
+)
+
+Owner = tuple[str, str]
+"""The user and the workspace an entry belongs to."""
+
+DEFAULT_OWNER: Owner = ("default", "default")
 
 
 class EntryKind(enum.IntEnum):
@@ -65,7 +73,7 @@ class Backlog:
     position: int
     """What the reader has finished with; 0 when it never said."""
     size_bytes: int
-    """What lies on disk in between."""
+    """What is stored in between; of a JetStream an estimate, by the average entry."""
     oldest_at: datetime | None
     """When the first entry in between was received; None where there is none."""
 
@@ -110,16 +118,23 @@ class PositionGone(StreamError):
 
 
 class CallStreamWriter(Protocol):
-    """Takes entries; they are in the stream, durably, once their future is done."""
+    """Takes entries; they are in the stream, durably, once their future is done.
 
-    def append(self, kind: EntryKind, payload: bytes) -> concurrent.futures.Future[int]:
+    Whose an entry is counts where the stream keeps owners apart; in files it does not.
+    """
+
+    def append(
+        self, kind: EntryKind, payload: bytes, *, owner: Owner = DEFAULT_OWNER
+    ) -> concurrent.futures.Future[int]:
         """A future of the entry's position, done only when the entry is durable.
 
         Raises StreamUnavailable at once when refusal is already known, else through the future.
         Raises ValueError for an empty payload or one over MAX_PAYLOAD_BYTES.
         """
 
-    def append_async(self, kind: EntryKind, payload: bytes) -> asyncio.Future[int]:
+    def append_async(
+        self, kind: EntryKind, payload: bytes, *, owner: Owner = DEFAULT_OWNER
+    ) -> asyncio.Future[int]:
         """The same as `append` for a running event loop, woken once per batch."""
 
     def check(self) -> None:
@@ -142,7 +157,10 @@ class CallStreamReader(Protocol):
         """Position just after the last whole entry; 0 when nothing was ever written."""
 
     def save_position(self, reader: str, position: int) -> None:
-        """Keeps what this named reader has finished with; retention deletes nothing behind it."""
+        """Keeps what this named reader has finished with.
+
+        Retention of a file stream deletes nothing behind it; JetStream goes by age alone.
+        """
 
     def load_position(self, reader: str) -> int:
         """The position this named reader saved last; 0 when it never did."""
@@ -160,10 +178,16 @@ def open_writer(
     segment_bytes: int = SEGMENT_BYTES,
     retention_days: float | None = None,
 ) -> CallStreamWriter:
-    """The one writer of the stream at `url`; retention is off unless days are given.
+    """A writer of the stream at `url`, of files the only one; no retention unless days are given.
 
-    Raises UnsupportedStreamUrl, StreamBusy, StreamCorrupt and StreamUnavailable.
+    Raises StreamError: of a file stream UnsupportedStreamUrl, StreamBusy, StreamCorrupt and
+    StreamUnavailable. That no server answers refuses entries later, and does not raise here.
     """
+    if _is_network(url):
+        _need_driver()
+        from call_stream.jetstream_writer import open_jetstream_writer
+
+        return open_jetstream_writer(url, retention_days=retention_days)
     from call_stream.file_writer import open_file_writer
 
     return open_file_writer(
@@ -172,10 +196,30 @@ def open_writer(
 
 
 def open_reader(url: str) -> CallStreamReader:
-    """A reader of the stream at `url`, which need not exist yet. Raises UnsupportedStreamUrl."""
+    """A reader of the stream at `url`, which need not exist yet; nothing is asked of it here.
+
+    Raises UnsupportedStreamUrl, and StreamError where the driver of such a stream is missing.
+    """
+    if _is_network(url):
+        _need_driver()
+        from call_stream.jetstream_reader import open_jetstream_reader
+
+        return open_jetstream_reader(url)
     from call_stream.file_reader import FileStreamReader
 
     return FileStreamReader(_directory(url))
+
+
+def _is_network(url: str) -> bool:
+    return url.partition(":")[0].lower() in ("nats", "tls")
+
+
+def _need_driver() -> None:
+    if importlib.util.find_spec("nats") is None:
+        raise StreamError(
+            "The driver of NATS is not installed, which the call stream URL asks for."
+            " pip install 'target-hubspot-calls[nats]'"
+        )
 
 
 def _directory(url: str) -> Path:

@@ -1,20 +1,34 @@
-"""Streams in a temporary directory, and disks that fail on request."""
+"""Streams of both engines, and disks that fail on request.
+
+What every call stream does is asked of `any_stream`, once in files and once on JetStream. Without a
+NATS server that half is skipped, but in CI.
+"""
 
 from __future__ import annotations
 
 import errno
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from call_stream.disk import Disk
 from call_stream.file_reader import FileStreamReader
 from call_stream.file_writer import FileStreamWriter, open_file_writer
+from call_stream.jetstream_reader import JetStreamReader, open_jetstream_reader
+from call_stream.jetstream_writer import JetStreamWriter, open_jetstream_writer
 from call_stream.segment_log import Entry
 from call_stream.stream import EntryKind
+from tests.call_stream.nats_server import (
+    NatsServer,
+    NoNatsServer,
+    nats_cluster,
+    nats_server,
+)
 
 
 class Stream:
@@ -23,6 +37,10 @@ class Stream:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.writers: list[FileStreamWriter] = []
+
+    @property
+    def url(self) -> str:
+        return f"file:{self.directory}"
 
     def open(self, **options: Any) -> FileStreamWriter:
         """The next writer; the one before is closed first."""
@@ -59,6 +77,113 @@ def stream(tmp_path: Path) -> Iterator[Stream]:
     stream = Stream(tmp_path / "stream")
     yield stream
     stream.close()
+
+
+class NetworkStream:
+    """A stream on JetStream: its URL, the writer opened last, and what can be read."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.writers: list[JetStreamWriter] = []
+        self.readers: list[JetStreamReader] = []
+
+    def open(self, *, segment_bytes: int = 0, **options: Any) -> JetStreamWriter:
+        """The next writer; the one before is closed first. There are no segments here."""
+        for writer in self.writers:
+            writer.close()
+        return self.open_beside(**options)
+
+    def open_beside(self, **options: Any) -> JetStreamWriter:
+        """A writer more, as any number may write."""
+        self.writers.append(open_jetstream_writer(self.url, **options))
+        return self.writers[-1]
+
+    def close(self) -> None:
+        for each in (*self.writers, *self.readers):
+            each.close()
+
+    def append(self, *payloads: bytes) -> list[int]:
+        """The position of each payload, each acknowledged before the next is appended."""
+        return [self.writers[-1].append(EntryKind.CALL, each).result(10) for each in payloads]
+
+    def reader(self, **options: Any) -> JetStreamReader:
+        self.readers.append(open_jetstream_reader(self.url, **options))
+        return self.readers[-1]
+
+    def read(self, after: int = 0) -> list[bytes]:
+        """The payloads behind a position."""
+        return [entry.payload for entry in self.reader().read(after)]
+
+
+def or_skip(error: NoNatsServer) -> NoReturn:
+    """Ends the test that needs a server: skipped, but in CI, where there must be one."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(str(error))
+    pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def nats_alone() -> Iterator[NatsServer]:
+    """A server that all tests share and none may stop."""
+    try:
+        with nats_server() as server:
+            yield server
+    except NoNatsServer as err:
+        or_skip(err)
+
+
+@pytest.fixture
+def nats_own() -> Iterator[Callable[..., NatsServer]]:
+    """Starts servers of the test's own, to be stopped, killed and configured."""
+    with ExitStack() as stack:
+
+        def start(**options: str) -> NatsServer:
+            try:
+                return stack.enter_context(nats_server(**options))
+            except NoNatsServer as err:
+                or_skip(err)
+
+        yield start
+
+
+@pytest.fixture
+def nats_three() -> Iterator[Sequence[NatsServer]]:
+    """A cluster of the test's own."""
+    try:
+        with nats_cluster() as servers:
+            yield servers
+    except NoNatsServer as err:
+        or_skip(err)
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def network_stream(nats_alone: NatsServer) -> Iterator[NetworkStream]:
+    """A stream of the test's own, on the server all share."""
+    stream = NetworkStream(nats_alone.url(f"calls_{next(_numbers)}"))
+    yield stream
+    stream.close()
+
+
+@pytest.fixture
+def stream_at() -> Iterator[Callable[[str], NetworkStream]]:
+    """Gives the stream at a URL, and closes what was opened of it."""
+    with ExitStack() as stack:
+
+        def make(url: str) -> NetworkStream:
+            stream = NetworkStream(url)
+            stack.callback(stream.close)
+            return stream
+
+        yield make
+
+
+@pytest.fixture(params=["file", "jetstream"])
+def any_stream(request: pytest.FixtureRequest) -> Stream | NetworkStream:
+    """A stream of either engine."""
+    return request.getfixturevalue("stream" if request.param == "file" else "network_stream")
 
 
 class FaultyDisk(Disk):

@@ -1,34 +1,7 @@
-import threading
-from datetime import UTC, datetime, timedelta
-
 import pytest
 
 from call_stream.disk import Disk
 from call_stream.stream import EntryKind, PositionGone, StreamCorrupt
-
-
-def test_entries_come_back_in_order_with_kind_time_and_payload(stream):
-    writer = stream.open(clock_ns=lambda: 1_763_800_000_123_456_789)
-    first = writer.append(EntryKind.CALL, b"one").result(10)
-    second = writer.append(EntryKind.QUARANTINE, b"two").result(10)
-
-    entries = list(stream.reader().read())
-
-    assert [(entry.position, entry.kind, entry.payload) for entry in entries] == [
-        (first, EntryKind.CALL, b"one"),
-        (second, EntryKind.QUARANTINE, b"two"),
-    ]
-    expected = datetime.fromtimestamp(1_763_800_000, UTC) + timedelta(microseconds=123_456)
-    assert entries[0].received_at == expected
-
-
-def test_reading_resumes_behind_each_position(stream):
-    stream.open()
-    positions = stream.append(b"a", b"b", b"c")
-
-    rest = [stream.read(position) for position in positions]
-
-    assert rest == [[b"b", b"c"], [b"c"], []]
 
 
 def test_reading_resumes_over_segments(stream):
@@ -40,24 +13,6 @@ def test_reading_resumes_over_segments(stream):
 
     assert len(stream.segments()) > 5
     assert rest == {at: payloads[index + 1 :] for index, at in enumerate(positions)}
-
-
-def test_an_empty_or_missing_stream_has_no_entries(stream):
-    missing = stream.read()
-
-    stream.open()
-
-    assert (missing, stream.read(), stream.reader().end()) == ([], [], 0)
-
-
-def test_two_readers_go_their_own_ways(stream):
-    stream.open()
-    stream.append(b"a", b"b")
-    one, other = stream.reader().read(), stream.reader().read()
-
-    seen = [next(one).payload, next(one).payload, next(other).payload]
-
-    assert seen == [b"a", b"b", b"a"]
 
 
 def test_a_reader_follows_a_writer_byte_by_byte(stream, tmp_path):
@@ -84,54 +39,12 @@ def test_a_reader_follows_a_writer_byte_by_byte(stream, tmp_path):
     ]
 
 
-def test_a_reader_keeps_up_with_a_writer_that_rotates(stream):
-    writer = stream.open(segment_bytes=2000)
-    payloads = [b"%05d" % number for number in range(2000)]
-    thread = threading.Thread(
-        target=lambda: [writer.append(EntryKind.CALL, each) for each in payloads]
-    )
-    reader = stream.reader()
-    seen = []
-    after = 0
-
-    thread.start()
-    while len(seen) < len(payloads):
-        for entry in reader.read(after):
-            seen.append(entry.payload)
-            after = entry.position
-    thread.join()
-
-    assert seen == payloads
-
-
-def test_the_end_is_the_last_position_and_grows(stream):
-    stream.open(segment_bytes=100)
-    reader = stream.reader()
-
-    ends = [(stream.append(b"x" * 40)[0], reader.end()) for _ in range(10)]
-
-    assert all(position == end for position, end in ends)
-
-
 def test_a_position_inside_an_entry_is_refused(stream):
     stream.open()
     first, _, _ = stream.append(b"a" * 50, b"b" * 50, b"c" * 50)
 
     with pytest.raises(PositionGone, match="no entry ends there"):
         stream.read(first + 10)
-
-
-def test_a_position_far_beyond_the_end_is_refused(stream):
-    stream.open()
-    (end,) = stream.append(b"a")
-
-    with pytest.raises(PositionGone, match="beyond the end"):
-        stream.read(end + 2**30)
-
-
-def test_a_position_of_an_empty_stream_is_refused(stream):
-    with pytest.raises(PositionGone, match="empty"):
-        stream.read(5)
 
 
 def test_a_position_of_a_stream_that_was_thrown_away_is_refused(stream):
@@ -219,12 +132,6 @@ def test_a_named_reader_finds_its_position_again(stream):
 
     assert (fresh, stream.reader().load_position("tap-vapi")) == (0, 43)
     assert [path.name for path in (stream.directory / "readers").iterdir()] == ["tap-vapi.json"]
-
-
-@pytest.mark.parametrize("name", ["", "../x", "a/b", "a" * 65, "é", "a\n"])
-def test_a_readers_name_cannot_leave_its_directory(stream, name):
-    with pytest.raises(ValueError, match="letters, digits"):
-        stream.reader().save_position(name, 1)
 
 
 def test_a_slow_disk_does_not_show_half_a_batch_as_damage(stream):

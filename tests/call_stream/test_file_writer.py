@@ -1,14 +1,12 @@
 import asyncio
-import random
-import subprocess
-import sys
 import threading
 
 import pytest
 
 from call_stream.disk import Disk
 from call_stream.file_writer import open_file_writer
-from call_stream.stream import MAX_PAYLOAD_BYTES, EntryKind, StreamBusy, StreamUnavailable
+from call_stream.stream import EntryKind, StreamBusy, StreamUnavailable
+from tests.call_stream.writer_process import start_writer
 
 
 class GatedDisk(Disk):
@@ -41,19 +39,6 @@ def test_what_waits_together_is_flushed_together(stream):
 
     assert positions == sorted(positions)
     assert disk.flushes - flushes <= 2
-
-
-def test_appends_of_an_event_loop_are_acknowledged(stream):
-    writer = stream.open()
-
-    async def append_all():
-        return await asyncio.gather(
-            *[writer.append_async(EntryKind.CALL, b"%d" % number) for number in range(200)]
-        )
-
-    positions = asyncio.run(append_all())
-
-    assert [entry.position for entry in stream.reader().read()] == positions
 
 
 def test_a_caller_that_goes_away_does_not_disturb_the_others(stream):
@@ -132,37 +117,6 @@ def test_a_disk_that_hangs_is_told_after_five_seconds_and_forgotten_when_it_answ
     writer.check()
 
 
-@pytest.mark.parametrize("payload", [b"", bytes(MAX_PAYLOAD_BYTES + 1)], ids=["none", "too much"])
-def test_a_payload_out_of_bounds_is_refused(stream, payload):
-    writer = stream.open()
-
-    with pytest.raises(ValueError, match="payload"):
-        writer.append(EntryKind.CALL, payload)
-
-
-def test_the_largest_payload_is_stored(stream):
-    stream.open()
-    payload = bytes(MAX_PAYLOAD_BYTES)
-
-    stream.append(payload, b"next")
-
-    assert stream.read() == [payload, b"next"]
-
-
-def test_closing_stores_what_was_taken_and_refuses_the_rest(stream):
-    writer = stream.open()
-    futures = [writer.append(EntryKind.CALL, b"%d" % number) for number in range(1000)]
-
-    writer.close()
-    writer.close()
-
-    assert all(future.done() for future in futures)
-    assert len(stream.read()) == 1000
-    for refused in (lambda: writer.append(EntryKind.CALL, b"x"), writer.check):
-        with pytest.raises(StreamUnavailable, match="closed"):
-            refused()
-
-
 def test_an_unforeseen_fault_leaves_nobody_waiting(stream):
     class Buggy(Disk):
         def fdatasync(self, fd):
@@ -182,7 +136,7 @@ def test_a_second_writer_is_refused(stream):
 
 
 def test_a_second_writer_in_another_process_is_refused_until_the_first_is_killed(stream):
-    child = _start_writer(stream.directory)
+    child = start_writer(stream.url)
     child.stdout.readline()
 
     with pytest.raises(StreamBusy):
@@ -194,77 +148,3 @@ def test_a_second_writer_in_another_process_is_refused_until_the_first_is_killed
     stream.open()
     stream.append(b"after")
     assert stream.read()[-1] == b"after"
-
-
-_WRITER = """
-import sys, threading
-from call_stream.stream import EntryKind, open_writer
-
-writer = open_writer(sys.argv[1], segment_bytes=200_000)
-first = int(sys.argv[2])
-lock = threading.Lock()
-
-def append(lane):
-    for number in range(10**9):
-        name = f"{first + lane}-{number}"
-        writer.append(EntryKind.CALL, name.encode().ljust(lane * 97 + 20)).result()
-        with lock:
-            sys.stdout.write(name + "\\n")
-            sys.stdout.flush()
-
-for lane in range(16):
-    threading.Thread(target=append, args=(lane,)).start()
-"""
-
-
-def _start_writer(directory, first=0):
-    return subprocess.Popen(
-        [sys.executable, "-c", _WRITER, f"file:{directory}", str(first)], stdout=subprocess.PIPE
-    )
-
-
-def test_no_acknowledged_entry_is_lost_when_writers_are_killed_under_load(stream):
-    seed = random.randrange(10**6)
-    chance = random.Random(seed)
-    acknowledged = []
-
-    for round_ in range(5):
-        child = _start_writer(stream.directory, round_ * 100)
-        # A moment counted in entries comes on a busy machine, too.
-        acknowledged.extend(child.stdout.readline() for _ in range(chance.randint(11, 400)))
-        child.kill()
-        lines = child.stdout.read().splitlines(keepends=True)
-        acknowledged.extend(line for line in lines if line.endswith(b"\n"))
-        child.wait()
-        child.stdout.close()
-    stream.open()
-    kept = [payload.strip() for payload in stream.read()]
-
-    assert len(acknowledged) > 50
-    assert {line.strip() for line in acknowledged} <= set(kept), f"seed {seed}"
-    assert len(kept) == len(set(kept)), f"seed {seed}"
-
-
-def test_a_reader_misses_nothing_while_writers_are_killed(stream):
-    reader = stream.reader()
-    seen = []
-    after = 0
-
-    for round_ in range(3):
-        child = _start_writer(stream.directory, round_ * 100)
-        child.stdout.readline()
-        drainer = threading.Thread(target=child.stdout.read)
-        drainer.start()
-        enough = len(seen) + 200
-        while len(seen) < enough:
-            for entry in reader.read(after):
-                seen.append(entry.payload)
-                after = entry.position
-        child.kill()
-        child.wait()
-        drainer.join()
-        child.stdout.close()
-    stream.open()
-    seen.extend(entry.payload for entry in reader.read(after))
-
-    assert seen == stream.read()

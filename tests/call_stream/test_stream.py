@@ -34,7 +34,7 @@ def test_a_file_url_with_a_relative_path_starts_at_the_working_directory(tmp_pat
 
 @pytest.mark.parametrize(
     "url",
-    ["", "stream", "file:", "file://", "file://host/path", "nats://u:hunter2@h:4222", "file:\0"],
+    ["", "stream", "file:", "file://", "file://host/path", "kafka://u:hunter2@h:9092", "file:\0"],
 )
 @pytest.mark.parametrize("opener", [open_writer, open_reader])
 def test_any_other_url_is_refused_with_what_is_supported(opener, url):

@@ -1,0 +1,60 @@
+"""Payloads larger than a message may be: kept as objects, which the stream's messages name.
+
+Knows the object store, whose own chunks and digest carry them; no stream and no reader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from nats.js import errors as js_errors
+from nats.js.object_store import ObjectStore
+
+from call_stream.stream import StreamError
+
+_MEGABYTE = 1_000_000
+_BASE_S = 5.0
+_S_PER_MEGABYTE = 1.0
+_FETCH_S = 30.0
+
+
+class PayloadMissing(StreamError):
+    """An entry stands in the stream and its payload is gone."""
+
+    def __init__(self, position: int, why: str) -> None:
+        self.position = position
+        super().__init__(
+            f"The call stream is damaged: the payload of the entry at position {position} {why} in"
+            " the object store. Restore the bucket from a backup, or set the bookmark to this"
+            " position to go on without it."
+        )
+
+
+def patience_for(size: int) -> float:
+    """How long storing so many bytes may take, in seconds."""
+    return _BASE_S + _S_PER_MEGABYTE * size / _MEGABYTE
+
+
+async def store_payload(store: ObjectStore, name: str, payload: bytes) -> None:
+    """Returns when the object is stored. Raises what the driver raises, TimeoutError among it."""
+    async with asyncio.timeout(patience_for(len(payload))):
+        await store.put(name, payload)
+
+
+async def load_payload(store: ObjectStore, name: str, position: int) -> bytes:
+    """The payload of the entry at that position. Raises PayloadMissing."""
+    try:
+        info = await store.get_info(name)
+        # The driver would wait for ever for chunks that are gone.
+        async with asyncio.timeout(_FETCH_S):
+            found = await store.get(name)
+    except js_errors.NotFoundError as err:
+        raise PayloadMissing(position, "is missing") from err
+    except (js_errors.DigestMismatchError, js_errors.BadObjectMetaError) as err:
+        raise PayloadMissing(position, "is not what was stored") from err
+    except TimeoutError as err:
+        raise PayloadMissing(position, "cannot be read whole") from err
+    payload = bytes(found.data or b"")
+    if len(payload) != info.size:
+        raise PayloadMissing(position, "is not whole")
+    return payload
