@@ -22,7 +22,7 @@ from typing import Any, TextIO
 
 import uvloop
 
-from call_stream.stream import EntryKind
+from call_stream.stream import DEFAULT_OWNER, EntryKind, Owner
 from hubspot_calls.log_setup import PlainLine, StderrHandler
 from receiver.lookups import WebhookLookup
 from receiver.settings import ReceiverSettings
@@ -37,7 +37,9 @@ SECRET = b"a secret of forty-three characters, no less"
 class NoDisk:
     """A stream that has everything at once."""
 
-    def append_async(self, kind: EntryKind, payload: bytes) -> asyncio.Future[int]:
+    def append_async(
+        self, kind: EntryKind, payload: bytes, *, owner: Owner = DEFAULT_OWNER
+    ) -> asyncio.Future[int]:
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         future.set_result(1)
         return future

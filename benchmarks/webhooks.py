@@ -41,7 +41,14 @@ from starlette.routing import Route
 from call_stream.disk import Disk
 from call_stream.file_writer import open_file_writer
 from call_stream.segment_log import Entry, SegmentLog, open_segment_log
-from call_stream.stream import SEGMENT_BYTES, CallStreamWriter, EntryKind, open_reader
+from call_stream.stream import (
+    DEFAULT_OWNER,
+    SEGMENT_BYTES,
+    CallStreamWriter,
+    EntryKind,
+    Owner,
+    open_reader,
+)
 from hubspot_calls.commands import serve as command
 from hubspot_calls.rooms import open_store
 from hubspot_calls.settings import load_settings
@@ -358,10 +365,14 @@ class OneByOne:
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor()
 
-    def append(self, kind: EntryKind, payload: bytes) -> Future[int]:
+    def append(
+        self, kind: EntryKind, payload: bytes, *, owner: Owner = DEFAULT_OWNER
+    ) -> Future[int]:
         return self._threads.submit(self._store, kind, payload)
 
-    def append_async(self, kind: EntryKind, payload: bytes) -> asyncio.Future[int]:
+    def append_async(
+        self, kind: EntryKind, payload: bytes, *, owner: Owner = DEFAULT_OWNER
+    ) -> asyncio.Future[int]:
         return asyncio.wrap_future(self.append(kind, payload))
 
     def check(self) -> None:

@@ -29,8 +29,12 @@ from receiver.webhooks import PATH_PREFIX, WebhookDesk, WebhookRoute
 class Receiver:
     """Sends webhooks to their own route and everything else to Starlette."""
 
-    def __init__(self, webhooks: ASGIApp, others: ASGIApp, routes: Sequence[BaseRoute]) -> None:
+    def __init__(
+        self, webhooks: WebhookRoute, others: ASGIApp, routes: Sequence[BaseRoute]
+    ) -> None:
         self._webhooks = webhooks
+        self.at_once = webhooks.at_once
+        """Takes the webhooks' requests that come in one piece."""
         self._others = others
         self.routes = tuple(routes)
         """The routes beside that of the webhooks."""

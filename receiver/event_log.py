@@ -9,7 +9,6 @@ import functools
 import json
 import logging
 import re
-import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,15 +69,15 @@ class EventLog:
         self._second = 0
         self._refused = 0
 
-    def write(self, event: Event, started: float) -> None:
-        """Write the line; `started` is the time.perf_counter() of the request's beginning."""
+    def write(self, event: Event, started: float, seconds: float) -> None:
+        """Write the line of a request that began at `started`, by time.perf_counter()."""
         if int(started) != self._second:
             self._begin_second(int(started))
         if 400 <= event.status < 500:
             self._refused += 1
             if self._refused > self._most:
                 return
-        log_event(event, started)
+        log_event(event, seconds)
 
     def _begin_second(self, second: int) -> None:
         left_out = self._refused - self._most
@@ -88,10 +87,9 @@ class EventLog:
             logger.info("%d more messages refused", left_out, extra={"fields": fields})
 
 
-def log_event(event: Event, started: float) -> None:
-    """Write the line; `started` is the time.perf_counter() of the request's beginning."""
-    ms = (time.perf_counter() - started) * 1000
-    log_line(logger, _level(event), functools.partial(_said_of, event, ms))
+def log_event(event: Event, seconds: float) -> None:
+    """Write the line of a request that took so long."""
+    log_line(logger, _level(event), functools.partial(_said_of, event, seconds * 1000))
 
 
 def _said_of(event: Event, ms: float) -> tuple[str, dict[str, object]]:
@@ -113,7 +111,7 @@ def _said_of(event: Event, ms: float) -> tuple[str, dict[str, object]]:
     return f"{_words(event)}{webhook}, {ms:.1f} ms", fields
 
 
-def log_fault(err: Exception) -> None:
+def log_fault(err: BaseException) -> None:
     """Write where a fault of ours is, without its text: it might repeat a value of the body."""
     where = "".join(traceback.format_tb(err.__traceback__))
     logger.error("a webhook request failed with %s\n%s", type(err).__name__, where)

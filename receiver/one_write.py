@@ -68,22 +68,22 @@ def send_whole(
         return False
     cycle.response_started = cycle.response_complete = True
     cycle.waiting_for_100_continue = False
-    transport.write(status_line + _OwnFields.of(cycle.default_headers) + fields_and_body)
+    transport.write(status_line + own_fields(cycle.default_headers) + fields_and_body)
     cycle.message_event.set()
     cycle.on_response()
     return True
 
 
 class _OwnFields:
-    """The server's own header fields as bytes; uvicorn makes a new list of them every second."""
+    """The server's own header fields, as uvicorn's list of them and as bytes."""
 
-    _seen: Sequence[tuple[bytes, bytes]] | None = None
-    _written = b""
+    seen: Sequence[tuple[bytes, bytes]] | None = None
+    written = b""
 
-    @classmethod
-    def of(cls, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
-        """The lines of these fields."""
-        if fields is not cls._seen:
-            cls._written = b"".join(b"%s: %s\r\n" % field for field in fields)
-            cls._seen = fields
-        return cls._written
+
+def own_fields(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """The lines of the server's own fields; uvicorn makes a new list of them every second."""
+    if fields is not _OwnFields.seen:
+        _OwnFields.written = b"".join(b"%s: %s\r\n" % field for field in fields)
+        _OwnFields.seen = fields
+    return _OwnFields.written

@@ -7,17 +7,18 @@ on); must not know routes, or what connections are allowed in all (connections.p
 from __future__ import annotations
 
 import asyncio
-import http
-from collections.abc import Callable
 from typing import ClassVar
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from receiver.answers import WHOLE_ANSWER, Refusal, error_body
+from receiver.answers import Refusal, refusal_lines
+from receiver.at_once import AtOnce, WholeRequest
+from receiver.connection_state import ConnectionState
 from receiver.connections import Admission, Door, Phase, TurnedAway
-from receiver.one_write import AnswerTransport, send_whole
+from receiver.one_write import AnswerTransport, own_fields, send_whole
+from receiver.parting_words import PARTING_WORDS, STOPPING
 
 LAST_REQUEST_S = 0.25
 """How long a kept-alive connection may still bring a request that is on its way when we stop."""
@@ -27,27 +28,6 @@ LAST_BODY_S = 3.0
 _END_OF_HEAD = b"\r\n\r\n"
 _LEAVING_S = 2.0
 _MOST_IGNORED_BYTES = 32 * 1024 * 1024
-_MALFORMED = Refusal(400, "malformed_request", "The request is not well-formed HTTP.")
-_HEAD_TOO_LARGE = Refusal(431, "head_too_large", "The request's headers are too large.")
-_SLOW_HEAD = Refusal(408, "head_timeout", "The request's headers did not arrive in time.")
-_SLOW_BODY = Refusal(408, "body_timeout", "The request's body did not arrive in time.")
-_TOO_MANY = Refusal(
-    503,
-    "too_many_connections",
-    "The receiver has too many connections; come back later.",
-    {"Retry-After": "5"},
-)
-_STOPPING = Refusal(
-    503, "stopping", "The receiver is stopping; come back later.", {"Retry-After": "5"}
-)
-_WORDS = {
-    TurnedAway.MALFORMED: _MALFORMED,
-    TurnedAway.HEAD_TOO_LARGE: _HEAD_TOO_LARGE,
-    TurnedAway.SLOW_HEAD: _SLOW_HEAD,
-    TurnedAway.SLOW_BODY: _SLOW_BODY,
-    TurnedAway.SHED: _TOO_MANY,
-    TurnedAway.TOO_MANY: _TOO_MANY,
-}
 
 
 class _Refused(Exception):
@@ -58,39 +38,11 @@ class _Refused(Exception):
         self.why = why
 
 
-class _State:
-    """What a connection knows beside what uvicorn does.
-
-    One attribute of the protocol, as CPython reads objects with more than 30 of them slowly.
-    """
-
-    __slots__ = (
-        "extensions",
-        "head_bytes",
-        "heads",
-        "ignored_bytes",
-        "in_body",
-        "leaving",
-        "stopping",
-        "surplus",
-    )
-
-    def __init__(self, send_whole: Callable[[bytes, bytes], bool]) -> None:
-        # One for all requests of the connection: tied to each, it would be garbage to be collected.
-        self.extensions: dict[str, dict[object, object]] = {WHOLE_ANSWER: {"send": send_whole}}
-        self.head_bytes = 0
-        self.heads = 0
-        self.ignored_bytes = 0
-        self.in_body = False
-        self.leaving = False
-        self.stopping = False
-        self.surplus = False
-
-
 class BoundedProtocol(HttpToolsProtocol):
     """Uvicorn's protocol behind a door; see `bounded_protocol`."""
 
     door: ClassVar[Door]
+    at_once: ClassVar[AtOnce | None]
 
     @property
     def address(self) -> str | None:
@@ -110,7 +62,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Takes the connection, unless there are far too many."""
-        self._state = _State(self._send_whole)
+        self._state = ConnectionState(self._send_whole)
         super().connection_made(transport)
         admission = self.door.enter(self, self.loop)
         self._state.surplus = admission is Admission.SURPLUS
@@ -161,16 +113,17 @@ class BoundedProtocol(HttpToolsProtocol):
             raise _Refused(TurnedAway.HEAD_TOO_LARGE)
         if state.surplus and self.door.is_full:
             raise _Refused(TurnedAway.TOO_MANY)
-        HttpToolsProtocol.on_headers_complete(self)  # super() costs more on this hottest of paths
-        cycle = self.cycle
-        if cycle.scope["method"] != "HEAD":
-            cycle.transport = AnswerTransport(self.transport)  # type: ignore[assignment]
-            cycle.scope["extensions"] = state.extensions
-        if state.stopping:
-            cycle.keep_alive = False
+        if self._may_be_whole():
+            state.body = b""
+        else:
+            self._begin()
 
     def on_body(self, body: bytes) -> None:
         """Keeps a piece of the body; as it came, since most bodies are one, and a copy is dear."""
+        state = self._state
+        if state.body is not None:
+            state.body = state.body + body if state.body else body
+            return
         cycle = self.cycle
         if cycle.response_complete:
             return
@@ -185,7 +138,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Ends a request; what comes next is another's head. As uvicorn's, without upgrades."""
-        self._state.in_body = False
+        state = self._state
+        state.in_body = False
+        if state.body is not None:
+            if self._is_taken(state.body):
+                state.body = None
+                return
+            self._begin_late()
         cycle = self.cycle
         if not cycle.response_complete:
             cycle.more_body = False
@@ -209,13 +168,57 @@ class BoundedProtocol(HttpToolsProtocol):
         """Close the connection, with a word to the sender where one can be heard."""
         phase, _ = self.phase()
         if phase is Phase.BODY or (phase is Phase.HEAD and self._state.head_bytes):
-            self._say(_WORDS[why])
+            self._say(PARTING_WORDS[why])
         else:
             self.drop()
 
     def drop(self) -> None:
         """Close the connection at once."""
         self.transport.abort()
+
+    def _begin(self) -> None:
+        """Has uvicorn begin the request whose head is there."""
+        state = self._state
+        HttpToolsProtocol.on_headers_complete(self)  # super() costs more on this hottest of paths
+        cycle = self.cycle
+        if cycle.scope["method"] != "HEAD":
+            cycle.transport = AnswerTransport(self.transport)  # type: ignore[assignment]
+            cycle.scope["extensions"] = state.extensions
+        if state.stopping:
+            cycle.keep_alive = False
+
+    def _begin_late(self) -> None:
+        """Begins a request that might have come in one piece, and hands on what came of it."""
+        body, self._state.body = self._state.body, None
+        self._begin()
+        if body:
+            self.on_body(body)
+
+    def _may_be_whole(self) -> bool:
+        """Whether the request can be taken at once, should all of it be there already."""
+        at_once, cycle, parser = self.at_once, self.cycle, self.parser
+        return (
+            at_once is not None
+            and self.url.startswith(at_once.path_prefix)
+            and (cycle is None or cycle.response_complete)
+            and not self.expect_100_continue
+            and not self._state.stopping
+            and not self.flow.write_paused
+            and parser.get_method() == b"POST"
+            and parser.get_http_version() == "1.1"
+            and parser.should_keep_alive()
+            and not parser.should_upgrade()
+        )
+
+    def _is_taken(self, body: bytes) -> bool:
+        """Whether somebody has taken the request, which stands in for uvicorn's cycle then."""
+        before, path = self.cycle, self.url.decode("latin-1")
+        request = WholeRequest(self, path, self.scope)  # type: ignore[arg-type]
+        self.cycle = request  # type: ignore[assignment]
+        if self.at_once is not None and self.at_once.take(request, body):
+            return True
+        self.cycle = before
+        return False
 
     def _send_whole(self, status_line: bytes, fields_and_body: bytes) -> bool:
         """Whether the answer to the one request in hand was sent; see one_write.py."""
@@ -225,7 +228,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _give_up_body(self) -> None:
         if self.phase()[0] is Phase.BODY:
-            self._say(_STOPPING)
+            self._say(STOPPING)
 
     def _parse(self, data: bytes) -> None:
         """What uvicorn's data_received does, but for its log lines and its words to the sender."""
@@ -235,8 +238,11 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.drop()
             return
         self._unset_keepalive_if_required()
+        state = self._state
         try:
             self.parser.feed_data(data)
+            if state.body is not None:  # there is more to come
+                self._begin_late()
         except httptools.HttpParserUpgrade:
             # We speak nothing else; the answer says so, and what comes behind is no HTTP.
             self.cycle.keep_alive = False
@@ -246,10 +252,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(cause.why if isinstance(cause, _Refused) else TurnedAway.MALFORMED)
 
     def _refuse(self, why: TurnedAway) -> None:
+        self._state.body = None
         if self._state.leaving:
             return
         self.door.turned_away[why] += 1
-        self._say(_WORDS[why])
+        self._say(PARTING_WORDS[why])
 
     def _say(self, refusal: Refusal) -> None:
         """Refuse what comes in, and leave the sender a moment to read why.
@@ -270,31 +277,20 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
             cycle.disconnected = True
             cycle.message_event.set()
-        self.transport.write(_answer(refusal, self.server_state.default_headers))
+        status_line, rest = refusal_lines(refusal, closes=True)
+        self.transport.write(status_line + own_fields(self.server_state.default_headers) + rest)
         self.transport.write_eof()
         self.loop.call_later(_LEAVING_S, self.drop)
 
 
-def bounded_protocol(door: Door) -> type[BoundedProtocol]:
-    """The protocol class of all connections that come in by this door."""
-    return type("DoorProtocol", (BoundedProtocol,), {"door": door})
+def bounded_protocol(door: Door, at_once: AtOnce | None = None) -> type[BoundedProtocol]:
+    """The protocol class of all connections that come in by this door.
+
+    Whole requests are shown to `at_once` first.
+    """
+    return type("DoorProtocol", (BoundedProtocol,), {"door": door, "at_once": at_once})
 
 
 def _ends_within(room: int, data: bytes) -> bool:
     """Whether a head that begins with `data` surely ends there; blank lines first could deceive."""
     return data[:1] not in b"\r\n" and data.find(_END_OF_HEAD, 0, room) >= 0
-
-
-def _answer(refusal: Refusal, default_headers: list[tuple[bytes, bytes]]) -> bytes:
-    body = error_body(refusal.code, refusal.sentence)
-    fields = [
-        *default_headers,
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(body)),
-        *((name.lower().encode(), value.encode()) for name, value in refusal.headers.items()),
-        (b"connection", b"close"),
-    ]
-    phrase = http.HTTPStatus(refusal.status).phrase.encode()
-    lines = [b"HTTP/1.1 %d %s" % (refusal.status, phrase)]
-    lines += [name + b": " + value for name, value in fields]
-    return b"\r\n".join([*lines, b"", body])

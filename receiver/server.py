@@ -14,6 +14,7 @@ from collections.abc import Callable
 import uvicorn
 from starlette.types import ASGIApp
 
+from receiver.at_once import AtOnce
 from receiver.connections import ConnectionBounds, Door, TurnedAway
 from receiver.open_files import allow_open_files
 from receiver.protocol import bounded_protocol
@@ -70,10 +71,12 @@ def build_server(
     on_listening: OnListening | None = None,
     bounds: ConnectionBounds | None = None,
     turned_away: Counter[TurnedAway] | None = None,
+    at_once: AtOnce | None = None,
 ) -> ReceiverServer:
     """A server bound to host and port (0: any free one), not yet running. Raises CannotListen.
 
-    It counts in `turned_away` the connections that it ends, by reason.
+    It counts in `turned_away` the connections that it ends, by reason. What comes whole goes to
+    `at_once` first, which is the application's own if it has one.
     """
     if not 0 <= port <= 65535:
         raise CannotListen(f"The receiver cannot listen on {host}:{port}: no such port.")
@@ -88,7 +91,7 @@ def build_server(
         app,
         host=host,
         port=port,
-        http=bounded_protocol(door),
+        http=bounded_protocol(door, at_once or getattr(app, "at_once", None)),
         ws="none",  # a connection that is upgraded would leave our bounds
         lifespan="on",
         access_log=False,

@@ -5,6 +5,7 @@ A plain ASGI route, because it is the hot one. Knows nothing of HubSpot or the s
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,7 @@ from receiver.reports import Arrival, IgnoredMessage, StorableEntry, read_report
 from receiver.request_ids import REQUEST_ID_HEADER, to_request_id
 from receiver.settings import ReceiverSettings
 from receiver.signatures import Claim, SecretUnreadable, Unproven, Webhook, refuse_unknown
+from receiver.whole_reports import WholeReports
 from target_hubspot_calls.errors import StoreUnavailable
 
 PATH_PREFIX = "/api/webhooks/"
@@ -72,6 +74,18 @@ class WebhookRoute:
         self._log = EventLog()
         self._on_event = tuple(desk.on_event)
         self._clock = clock
+        self.at_once = WholeReports(
+            PATH_PREFIX,
+            stream=stream,
+            lookup=lookup,
+            checks=self._checks,
+            in_flight=self._in_flight,
+            check_head=self._check_head,
+            tell=self._tell,
+            keep=self._keep if desk.keep_raw is not None else None,
+            to_refusal=self._to_refusal,
+            clock=clock,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, writes its log line and tells who wants to hear of it."""
@@ -88,8 +102,7 @@ class WebhookRoute:
         except Refusal as err:
             refusal = err
         except Exception as err:  # noqa: BLE001  the sender shall have an answer of our form
-            log_fault(err)
-            refusal = Refusal(500, "internal_error", "The receiver failed; the log says where.")
+            refusal = self._to_refusal(err)
         if refusal is not None:
             event.status, event.outcome = refusal.status, refusal.code
             event.sentence = refusal.sentence
@@ -104,9 +117,9 @@ class WebhookRoute:
         self._lookup.forget(webhook_id)
 
     def _tell(self, event: Event, started: float) -> None:
-        self._log.write(event, started)
+        seconds = time.perf_counter() - started
+        self._log.write(event, started, seconds)
         if self._on_event:
-            seconds = time.perf_counter() - started
             for hear in self._on_event:
                 try:
                     hear(event, seconds)
@@ -152,8 +165,6 @@ class WebhookRoute:
             raise self._unavailable(
                 "store_unavailable", "Webhooks cannot be looked up at present."
             ) from err
-        except StreamUnavailable as err:
-            raise self._unavailable("stream_unavailable", str(err)) from err
 
     def _check_head(self, method: str, webhook_id: str, headers: Mapping[bytes, bytes]) -> int:
         """The announced length or 0. Raises Refusal for what needs no asking or reading."""
@@ -203,7 +214,7 @@ class WebhookRoute:
             event.outcome = "other_assistant"
             return
         if claim is None:
-            await self._stream.append_async(entry.kind, entry.payload)
+            await self._append(entry, arrival)
         elif not await self._store_once(entry, marks, claim, arrival):
             event.outcome = "replayed"
             return
@@ -213,19 +224,27 @@ class WebhookRoute:
     async def _store_once(
         self, entry: StorableEntry, marks: Sequence[bytes], claim: Claim, arrival: Arrival
     ) -> bool:
-        async def append() -> None:
-            await self._stream.append_async(entry.kind, entry.payload)
-
         return await self._stored_once.store(
             marks,
-            append,
+            functools.partial(self._append, entry, arrival),
             keep_until_s=claim.keep_until_s,
             now_s=arrival.received_at.timestamp(),
         )
 
+    async def _append(self, entry: StorableEntry, arrival: Arrival) -> None:
+        owner = (arrival.user_id, arrival.workspace_id)
+        await self._stream.append_async(entry.kind, entry.payload, owner=owner)
+
     def _keep(self, body: bytes, arrival: Arrival, event: Event, outcome: str) -> None:
         if self._keep_raw is not None:
             self._keep_raw(RawReport(arrival, event.request_id, event.call_id, outcome, body))
+
+    def _to_refusal(self, failure: BaseException) -> Refusal:
+        """What the sender is told of a report that could not be stored."""
+        if isinstance(failure, StreamUnavailable):
+            return self._unavailable("stream_unavailable", str(failure))
+        log_fault(failure)
+        return Refusal(500, "internal_error", "The receiver failed; the log says where.")
 
     def _unavailable(self, code: str, sentence: str) -> Refusal:
         return Refusal(503, code, sentence, {"Retry-After": str(self._settings.retry_after_s)})

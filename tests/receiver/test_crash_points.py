@@ -15,7 +15,7 @@ KILLED = 137
 # Serves in a process of its own for each line it reads; the line names the step that ends it.
 _RECEIVERS = f"""
 import json, os, sys
-from call_stream import disk, file_writer
+from call_stream import disk, file_writer, settling
 from call_stream.stream import open_writer
 from receiver.app import create_app
 from receiver.server import build_server
@@ -24,7 +24,7 @@ from target_hubspot_calls.store.webhooks import Webhooks
 from target_hubspot_calls.store.database import open_database
 
 directory = sys.argv[1]
-OWNERS = {{"_enqueue": file_writer.FileStreamWriter, "_settle_in_loop": file_writer}}
+OWNERS = {{"_enqueue": file_writer.FileStreamWriter, "_settle_in_loop": settling}}
 
 def plant(step, when, nth):
     owner = OWNERS.get(step, disk.Disk)

@@ -477,7 +477,7 @@ class FullStream:
         self.full = True
         self.taken = []
 
-    def append_async(self, kind, payload):
+    def append_async(self, kind, payload, **owner):
         future = asyncio.get_running_loop().create_future()
         if self.full:
             future.set_exception(StreamUnavailable("The call stream's disk is full."))

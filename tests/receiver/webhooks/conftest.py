@@ -19,8 +19,10 @@ from cryptography.fernet import Fernet
 
 from call_stream.excerpt import record_from_excerpt
 from call_stream.stream import (
+    DEFAULT_OWNER,
     CallStreamWriter,
     EntryKind,
+    Owner,
     StreamUnavailable,
     open_reader,
     open_writer,
@@ -239,7 +241,9 @@ class FullStream:
         self.is_full = True
         self.taken: list[bytes] = []
 
-    def append_async(self, kind: EntryKind, payload: bytes) -> asyncio.Future[int]:
+    def append_async(
+        self, kind: EntryKind, payload: bytes, *, owner: Owner = DEFAULT_OWNER
+    ) -> asyncio.Future[int]:
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         if self.is_full:
             future.set_exception(StreamUnavailable("The call stream's disk is full."))
