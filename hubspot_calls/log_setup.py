@@ -26,6 +26,9 @@ _TOO_TALKATIVE = ("httpx", "httpcore", "alembic", "asyncio", "uvicorn")
 class LineFormatter(logging.Formatter):
     """Makes one line of a record, followed by its traceback if it has one."""
 
+    wants_fields = True
+    """Whether its lines show a record's fields; else only those that the text lacks."""
+
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line."""
         fields = getattr(record, "fields", {})
@@ -49,6 +52,7 @@ class LineFormatter(logging.Formatter):
 class PlainLine(LineFormatter):
     """Time, level where it is not INFO, room, message."""
 
+    wants_fields = False
     _second = -1
     _time = ""
 
@@ -142,8 +146,9 @@ class StderrHandler(logging.Handler):
         self.acquire()
         try:
             waiting, self._waiting = self._waiting, []
+            wants_fields = self._lines.wants_fields
             lines = [
-                self._lines.line(created, name, level, *say())
+                self._lines.line(created, name, level, *say(wants_fields))
                 for created, name, level, say in waiting
             ]
             lines += latest

@@ -92,21 +92,21 @@ def log_event(event: Event, seconds: float) -> None:
     log_line(logger, _level(event), functools.partial(_said_of, event, seconds * 1000))
 
 
-def _said_of(event: Event, ms: float) -> tuple[str, dict[str, object]]:
-    """The line's words and fields."""
-    fields: dict[str, object] = {
-        "event": "webhook",
-        "request_id": event.request_id,
-        "webhook_id": event.webhook_id,
-        "call_id": event.call_id,
-        "outcome": event.outcome,
-        "status": event.status,
-        "ms": round(ms, 2),
-    }
-    if event.why is not None:
-        fields["why"] = event.why
-    if event.outcome == "ignored":
-        fields["message_type"] = _shown_type(event.message_type)
+def _said_of(event: Event, ms: float, wants_fields: bool) -> tuple[str, dict[str, object]]:
+    """The line's words and, for whoever wants more than `why`, its fields."""
+    fields: dict[str, object] = {} if event.why is None else {"why": event.why}
+    if wants_fields:
+        fields |= {
+            "event": "webhook",
+            "request_id": event.request_id,
+            "webhook_id": event.webhook_id,
+            "call_id": event.call_id,
+            "outcome": event.outcome,
+            "status": event.status,
+            "ms": round(ms, 2),
+        }
+        if event.outcome == "ignored":
+            fields["message_type"] = _shown_type(event.message_type)
     webhook = f", webhook {event.webhook_id}" if event.webhook_id else ""
     return f"{_words(event)}{webhook}, {ms:.1f} ms", fields
 

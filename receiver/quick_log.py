@@ -9,8 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-Say = Callable[[], tuple[str, dict[str, object]]]
-"""Makes a line's text and the same as fields; asked a moment later, it must still say the same."""
+Say = Callable[[bool], tuple[str, dict[str, object]]]
+"""Makes a line's text and, asked with True, the same as fields; else only what the text lacks.
+
+Asked a moment later, it must still say the same.
+"""
 
 WriteLine = Callable[[str, int, Say], None]
 """What a handler may offer as `write_line`: a logger's name, a level, and what there is to say."""
@@ -24,7 +27,7 @@ def log_line(logger: logging.Logger, level: int, say: Say) -> None:
     if write is not None:
         write(logger.name, level, say)
         return
-    text, fields = say()
+    text, fields = say(True)
     record = logger.makeRecord(
         logger.name, level, __file__, 0, text, (), None, extra={"fields": fields}
     )
