@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import logging
 import random
-import ssl
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -19,42 +17,24 @@ from typing import Any, TypeVar
 from nats import errors
 from nats.aio.client import Client
 
-from call_stream.jetstream_credentials import load_credentials
+from call_stream.jetstream_client import connect, leave, options_of
 from call_stream.jetstream_errors import (
     CredentialsRefused,
-    NoTls,
     in_our_words,
     is_refusal,
     why_no_connection,
 )
 from call_stream.jetstream_url import JetStreamUrl
-from call_stream.stream import StreamError, StreamUnavailable
+from call_stream.stream import StreamUnavailable
 
 T = TypeVar("T")
 OnUp = Callable[[Client], Awaitable[None]]
 
-PATIENCE_S = 5.0
-"""How long servers may be away before whoever waits is told so."""
+ASKING_PATIENCE_S = 5.0
+"""How long servers may be away before whoever asks something is told so."""
 
-_CONNECT_S = 2
-_PING_S = 1
-_LEAVE_S = 0.5
 _LOOK_S = 0.25
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 2.0
-
-logger = logging.getLogger("call_stream")
-
-
-class OurClient(Client):
-    """The driver's client, which sends no secret in the clear where TLS is asked for."""
-
-    needs_tls = False
-
-    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
-        # The driver goes on without TLS when the server does not ask for it.
-        if initial_connection and self.needs_tls and not info.get("tls_required"):
-            raise NoTls
-        await super()._process_info(info, initial_connection)
 
 
 class JetStreamConnection:
@@ -62,16 +42,21 @@ class JetStreamConnection:
 
     def __init__(self, url: JetStreamUrl, *, name: str, on_up: OnUp | None = None) -> None:
         self.url = url
-        self.reason = "no connection has been tried yet"
+        self.reason = "none of them has answered yet"
         """Why there is no connection; of the last attempt."""
         self.is_refused = False
         """Whether the servers answer, and do not let us in."""
+        self.was_up = False
+        """Whether there has been a connection."""
         self.tried = threading.Event()
         """Set when every server has been tried once, or one has let us in."""
         self._name = name
         self._on_up = on_up
         self._client: Client | None = None
-        self._servers = list(url.servers)
+        self.servers = list(url.servers)
+        """Those of the URL, and those that they have told us of."""
+        self.options: dict[str, Any] = {}
+        """How each is spoken to."""
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.loop: asyncio.AbstractEventLoop
@@ -85,7 +70,7 @@ class JetStreamConnection:
 
     def start(self) -> None:
         """Starts the thread, which goes on trying. Raises StreamError for unusable files."""
-        self._options = _options_of(self.url)
+        self.options = options_of(self.url)
         self._thread.start()
         self._ready.wait()
 
@@ -116,7 +101,7 @@ class JetStreamConnection:
         except RuntimeError:
             coroutine.close()
 
-    async def client(self, patience_s: float = PATIENCE_S) -> Client:
+    async def client(self, patience_s: float = ASKING_PATIENCE_S) -> Client:
         """The connected client, waiting for one. Raises StreamUnavailable."""
         with suppress(TimeoutError):
             async with asyncio.timeout(patience_s):
@@ -194,9 +179,9 @@ class JetStreamConnection:
     async def _connect_to_any(self) -> Client | None:
         reasons = []
         refused = 0
-        for host, port in random.sample(self._servers, len(self._servers)):
+        for host, port in random.sample(self.servers, len(self.servers)):
             try:
-                client = await connect(host, port, self.url, self._options, name=self._name)
+                client = await connect(host, port, self.url, self.options, name=self._name)
             except (errors.Error, OSError, TimeoutError) as err:
                 refused += is_refusal(err)
                 why = "it refuses the credentials" if is_refusal(err) else why_no_connection(err)
@@ -204,9 +189,10 @@ class JetStreamConnection:
                 continue
             self._learn_of_others(client)
             self.is_refused = False
+            self.was_up = True
             return client
         self.reason = "; ".join(sorted(reasons)[:5])
-        self.is_refused = refused == len(self._servers)
+        self.is_refused = refused == len(self.servers)
         return None
 
     def _learn_of_others(self, client: Client) -> None:
@@ -214,80 +200,6 @@ class JetStreamConnection:
         if self.url.tls:
             return  # they are told by address, and certificates are made out to names
         for told in client.discovered_servers:
-            if told.hostname and told.port and (told.hostname, told.port) not in self._servers:
-                self._servers.append((told.hostname, told.port))
-        del self._servers[len(self.url.servers) + 16 :]
-
-
-async def connect(
-    host: str, port: int, url: JetStreamUrl, options: dict[str, Any], *, name: str
-) -> Client:
-    """A client of this one server, which does not reconnect. Raises what the driver raises."""
-    client = OurClient()
-    client.needs_tls = url.tls
-    seen: list[Exception] = []
-
-    async def note(err: Exception) -> None:
-        seen.append(err)
-        logger.debug("call stream: %s:%s: %s", host, port, type(err).__name__)
-
-    server = f"nats://[{host}]:{port}" if ":" in host else f"nats://{host}:{port}"
-    try:
-        async with asyncio.timeout(3 * _CONNECT_S):
-            await client.connect(
-                servers=[server],
-                name=name,
-                error_cb=note,
-                allow_reconnect=False,
-                max_reconnect_attempts=1,
-                reconnect_time_wait=0,
-                connect_timeout=_CONNECT_S,
-                ping_interval=_PING_S,
-                max_outstanding_pings=2,
-                **options,
-            )
-    except BaseException as err:
-        await leave(client)
-        if isinstance(err, errors.NoServersError) and seen:
-            raise seen[-1] from None
-        raise
-    return client
-
-
-async def leave(client: Client) -> None:
-    """Closes the client, also where the other side is dead and takes nothing any more."""
-    with suppress(Exception):
-        await asyncio.wait_for(client.close(), _LEAVE_S)
-    transport = getattr(client, "_transport", None)
-    writer = getattr(transport, "_io_writer", None)
-    if writer is not None:
-        writer.transport.abort()
-        await asyncio.sleep(0)
-
-
-def _options_of(url: JetStreamUrl) -> dict[str, Any]:
-    """How the servers are to be spoken to. Raises StreamError for files that cannot be used."""
-    options: dict[str, Any] = {}
-    if url.password is not None:
-        options.update(user=url.user, password=url.password)
-    elif url.token is not None:
-        options.update(token=url.token)
-    if url.credentials is not None:
-        credentials = load_credentials(url.credentials)
-        options.update(user_jwt_cb=credentials.load_jwt, signature_cb=credentials.sign)
-    if url.tls:
-        options.update(tls=_tls_of(url))
-    return options
-
-
-def _tls_of(url: JetStreamUrl) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=url.tls_ca)
-        if url.tls_cert is not None:
-            context.load_cert_chain(url.tls_cert, url.tls_key)
-    except OSError as err:
-        said = err.strerror or type(err).__name__
-        raise StreamError(
-            f"A TLS file that the call stream URL names cannot be used: {said}."
-        ) from err
-    return context
+            if told.hostname and told.port and (told.hostname, told.port) not in self.servers:
+                self.servers.append((told.hostname, told.port))
+        del self.servers[len(self.url.servers) + 16 :]

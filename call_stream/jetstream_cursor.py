@@ -33,8 +33,6 @@ class Fetched(NamedTuple):
     """A message and its place."""
 
     sequence: int
-    left: int
-    """How many messages lay behind it when it was sent."""
     message: Msg
 
 
@@ -134,7 +132,7 @@ class Cursor:
             self._answered.set()
             return
         self._delivered = number
-        self._got.append(Fetched(int(tokens[at]), left, msg))
+        self._got.append(Fetched(int(tokens[at]), msg))
         if left == 0 or len(self._got) >= BATCH:
             self._answered.set()
 

@@ -46,7 +46,6 @@ def wanted_config(url: JetStreamUrl, retention_days: float | None) -> api.Stream
         duplicate_window=DUPLICATE_WINDOW_S
         if retention_days is None
         else min(DUPLICATE_WINDOW_S, retention_days * _DAY_S),
-        deny_delete=True,
         # Positions of a stream made anew lie behind those of the one before, so that an old
         # bookmark is noticed; servers before 2.10 do not know this and begin at 1.
         first_seq=time.time_ns() // 1000,
@@ -125,7 +124,6 @@ def differences(
         ("max_age in seconds", config.max_age or 0.0, wanted.max_age or 0.0),
         ("duplicate_window in seconds", config.duplicate_window, wanted.duplicate_window),
         ("discard", _word(config.discard), _word(wanted.discard)),
-        ("deny_delete", config.deny_delete, wanted.deny_delete),
         ("max_bytes", _limit(config.max_bytes), None),
         ("max_msgs", _limit(config.max_msgs), None),
         ("max_msgs_per_subject", _limit(config.max_msgs_per_subject), None),

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 
+from nats.js import api
 from nats.js import errors as js_errors
 from nats.js.object_store import ObjectStore
 
 from call_stream.stream import StreamError
 
+_CHUNK_BYTES = 128 * 1024
 _MEGABYTE = 1_000_000
 _BASE_S = 5.0
 _S_PER_MEGABYTE = 1.0
@@ -35,10 +37,14 @@ def patience_for(size: int) -> float:
     return _BASE_S + _S_PER_MEGABYTE * size / _MEGABYTE
 
 
-async def store_payload(store: ObjectStore, name: str, payload: bytes) -> None:
-    """Returns when the object is stored. Raises what the driver raises, TimeoutError among it."""
+async def store_payload(store: ObjectStore, name: str, payload: bytes, *, most_bytes: int) -> None:
+    """Returns when the object is stored, in messages of so many bytes at most.
+
+    Raises what the driver raises, TimeoutError among it.
+    """
+    options = api.ObjectMetaOptions(max_chunk_size=min(_CHUNK_BYTES, most_bytes))
     async with asyncio.timeout(patience_for(len(payload))):
-        await store.put(name, payload)
+        await store.put(name, payload, api.ObjectMeta(name=name, options=options))
 
 
 async def load_payload(store: ObjectStore, name: str, position: int) -> bytes:

@@ -39,7 +39,7 @@ MOST_IN_FLIGHT_BYTES = 8 * 1024 * 1024
 REPEAT_S = 1.5
 """When a publish without an acknowledgement is repeated, under the same id."""
 
-_SOON_S = 0.25
+_SOON_S = 0.5
 _HEADER_BYTES = 1024  # more than ours take
 _MOST_STORING = 4
 # Not leader, no quorum, too many requests: the server says that it will answer otherwise soon.
@@ -201,7 +201,7 @@ class Publishing:
         try:
             with in_our_words():
                 store = await open_payloads(context(client), self._config)
-                await store_payload(store, entry_id, waiting.payload)
+                await store_payload(store, entry_id, waiting.payload, most_bytes=self._limit)
         except StreamError as err:
             self._complaint = str(err)
         else:

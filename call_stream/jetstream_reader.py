@@ -14,7 +14,7 @@ from typing import TypeVar
 from nats.js import JetStreamContext
 
 from call_stream import jetstream_state as state
-from call_stream.jetstream_connection import PATIENCE_S, JetStreamConnection
+from call_stream.jetstream_connection import ASKING_PATIENCE_S, JetStreamConnection
 from call_stream.jetstream_cursor import Cursor
 from call_stream.jetstream_layout import context, load_info
 from call_stream.jetstream_names import to_reader_key
@@ -24,7 +24,7 @@ from call_stream.stream import Backlog, StreamEntry
 
 T = TypeVar("T")
 
-READING_PATIENCE_S = 10.0
+READING_PATIENCE_S = 20.0
 """How long a walk goes on trying while servers change, before it raises."""
 
 _MOST_S = 120.0
@@ -48,11 +48,8 @@ class JetStreamReader:
         connection = self._connect()
         walk = Walk(connection, after, cursor=self._take_idle(after), patience_s=self._patience_s)
         try:
-            while walk.left != 0:
-                entries = connection.run(walk.next_entries(), timeout_s=_MOST_S)
-                if not entries:
-                    return
-                yield from entries
+            while not walk.is_over:
+                yield from connection.run(walk.next_entries(), timeout_s=_MOST_S)
         finally:
             self._leave(connection, walk.cursor)
 
@@ -97,7 +94,7 @@ class JetStreamReader:
         connection = self._connect()
 
         async def ask() -> T:
-            client = await connection.client(min(self._patience_s, PATIENCE_S))
+            client = await connection.client(min(self._patience_s, ASKING_PATIENCE_S))
             return await question(context(client))
 
         return connection.run(ask(), timeout_s=_MOST_S)

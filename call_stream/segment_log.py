@@ -24,6 +24,7 @@ from call_stream.frames import (
     build_segment_header,
     frame_head,
 )
+from call_stream.rewriting_lock import segments_held
 from call_stream.segments import (
     POSITION_GAP,
     OpenSegment,
@@ -133,19 +134,22 @@ class SegmentLog:
 
         A failure is logged: it costs space, and must not cost a call.
         """
+        if self._retention_ns is None:
+            return
         try:
-            deleted = self._unlink_expired()
+            with segments_held(self.directory, wait=False) as alone:
+                deleted = self._unlink_expired(self._retention_ns) if alone else 0
             if deleted:
                 self._disk.fsync_directory(self.directory)
         except (OSError, StreamCorrupt) as err:
             logger.error("old segments of the call stream could not be deleted: %s", err)
 
-    def _unlink_expired(self) -> int:
-        positions = {} if self._retention_ns is None else load_positions(self.directory)
-        if self._retention_ns is None or not positions:
+    def _unlink_expired(self, retention_ns: int) -> int:
+        positions = load_positions(self.directory)
+        if not positions:
             return 0
         finished = min(positions.values())
-        oldest_kept_ns = self._clock_ns() - self._retention_ns
+        oldest_kept_ns = self._clock_ns() - retention_ns
         deleted = 0
         for segment, following in pairwise(list_segments(self.directory)):
             with OpenSegment(following) as opened:

@@ -183,7 +183,7 @@ def open_writer(
     Raises StreamError: of a file stream UnsupportedStreamUrl, StreamBusy, StreamCorrupt and
     StreamUnavailable. That no server answers refuses entries later, and does not raise here.
     """
-    if _is_network(url):
+    if is_network(url):
         _need_driver()
         from call_stream.jetstream_writer import open_jetstream_writer
 
@@ -191,7 +191,7 @@ def open_writer(
     from call_stream.file_writer import open_file_writer
 
     return open_file_writer(
-        _directory(url), segment_bytes=segment_bytes, retention_days=retention_days
+        directory_of(url), segment_bytes=segment_bytes, retention_days=retention_days
     )
 
 
@@ -200,17 +200,18 @@ def open_reader(url: str) -> CallStreamReader:
 
     Raises UnsupportedStreamUrl, and StreamError where the driver of such a stream is missing.
     """
-    if _is_network(url):
+    if is_network(url):
         _need_driver()
         from call_stream.jetstream_reader import open_jetstream_reader
 
         return open_jetstream_reader(url)
     from call_stream.file_reader import FileStreamReader
 
-    return FileStreamReader(_directory(url))
+    return FileStreamReader(directory_of(url))
 
 
-def _is_network(url: str) -> bool:
+def is_network(url: str) -> bool:
+    """Whether servers keep the stream at `url`, and not files of this host."""
     return url.partition(":")[0].lower() in ("nats", "tls")
 
 
@@ -222,7 +223,8 @@ def _need_driver() -> None:
         )
 
 
-def _directory(url: str) -> Path:
+def directory_of(url: str) -> Path:
+    """The directory of a file stream. Raises UnsupportedStreamUrl."""
     scheme, colon, path = url.partition(":")
     if not colon or scheme.lower() != "file":
         # Only the scheme is repeated: the rest of a network URL may hold a password.

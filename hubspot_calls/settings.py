@@ -28,6 +28,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from call_stream.jetstream_url import SCHEMES, parse_jetstream_url
+from call_stream.stream import UnsupportedStreamUrl
 from hubspot_calls.env_file import read_env_file
 from target_hubspot_calls.addresses import to_base_address, to_origin, to_safe_address
 from target_hubspot_calls.errors import SettingsError
@@ -66,7 +68,13 @@ _TARGET_SETTINGS = (
 
 
 def _to_stream_url(text: str) -> str:
-    if urlsplit(text).scheme not in ("file", "nats"):
+    scheme = text.partition(":")[0].lower()
+    if scheme in SCHEMES:
+        try:
+            parse_jetstream_url(text)
+        except UnsupportedStreamUrl as err:
+            raise ValueError(f"is refused: {str(err).rstrip('.')}") from None
+    elif scheme != "file":
         raise ValueError("must begin with file: or nats://")
     return text
 
@@ -141,6 +149,7 @@ class Settings(BaseSettings):
     stream_url: Annotated[str, AfterValidator(_to_stream_url)] = Field(
         default_factory=lambda found: f"file:{found['data_dir']}/stream",
         validation_alias="HUBSPOT_CALLS_STREAM_URL",
+        repr=False,  # of a network it may hold a password
     )
     database_url: Annotated[SecretStr, AfterValidator(lambda s: _checked(s, _to_database_url))] = (
         Field(

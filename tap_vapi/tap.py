@@ -10,12 +10,15 @@ import signal
 import sys
 from collections.abc import Mapping
 from types import FrameType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
+from click import Context, Option
 from simplejson import JSONDecodeError  # type: ignore[import-untyped]
 from singer_sdk import Tap
 from singer_sdk import typing as th
+from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers.capabilities import (
     CapabilitiesEnum,
     PluginCapabilities,
@@ -58,16 +61,20 @@ class TapVapi(Tap):
         th.Property(
             "stream_url",
             th.StringType,
+            secret=True,
             title="Call stream",
-            description="The call stream; `file:` and the folder `stream` of data_dir if not set.",
+            description=(
+                "The call stream, `file:FOLDER` or `nats://HOST:PORT/STREAM`; the folder `stream`"
+                " of data_dir if not set."
+            ),
         ),
         th.Property(
             "sources",
             th.ArrayType(th.StringType(allowed_values=[STREAM, API])),
             title="Sources",
             description=(
-                "Which doors to read: `stream`, the call stream, and `api`, VAPI's REST API. The"
-                " call stream if not set, and the API too when vapi_api_key is set."
+                "Which doors to read, a list of `stream`, the call stream, and `api`, VAPI's REST"
+                " API. The call stream if not set, and the API too when vapi_api_key is set."
             ),
         ),
         th.Property(
@@ -168,6 +175,36 @@ class TapVapi(Tap):
             raise _refused(faults)
         return faults
 
+    @classmethod
+    def invoke(cls, **options: Any) -> None:
+        """Runs the tap; settings that are wrong are one line on stderr that names every fault."""
+        try:
+            super().invoke(**options)
+            return
+        except ConfigValidationError as err:
+            fault = f"The settings are wrong. {'; '.join(err.errors)}"
+        _complain(fault)
+
+    @classmethod
+    def cb_config(cls, ctx: Context, param: Option, value: tuple[str, ...]) -> Any:
+        """What `--config` names, read. Raises what `main` knows to put into words."""
+        try:
+            return super().cb_config(ctx, param, value)
+        except JSONDecodeError:
+            raise
+        except (TypeError, ValueError):
+            _complain("A file given with --config holds no JSON object.")
+
+    @classproperty
+    def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805
+        schema = {"properties": dict(cls.config_jsonschema["properties"])}
+        cls.append_builtin_config(schema)
+        try:
+            return parse_environment_config(schema, cls._env_var_prefix)
+        except ValueError:
+            variables = f"{cls._env_var_prefix}..."
+            raise _refused([f"{variables}: a whole number or JSON is due in one of them"]) from None
+
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
         """Lets the run end after the record it is writing; the same signal again ends it at once.
 
@@ -187,9 +224,11 @@ def main() -> None:
         _complain(f"A file given with --config, --catalog or --state cannot be read: {err}")
     except OSError as err:
         _complain(f"The records cannot be written: {err.strerror}")
+    except ConfigValidationError as err:
+        _complain(f"The settings are wrong. {'; '.join(err.errors)}")
 
 
-def _complain(sentence: str) -> None:
+def _complain(sentence: str) -> NoReturn:
     logging.getLogger(TapVapi.name).error(sentence)
     sys.exit(1)
 
@@ -231,7 +270,7 @@ def _unset(value: object) -> bool:
 
 def _refused(faults: list[str]) -> ConfigValidationError:
     return ConfigValidationError(
-        "Config validation failed", errors=faults, schema=TapVapi.config_jsonschema
+        "The settings are wrong.", errors=faults, schema=TapVapi.config_jsonschema
     )
 
 

@@ -27,10 +27,11 @@ def takes_entries(writer):
 class Appending:
     """A thread that appends numbers, keeping those that were acknowledged; a pause at refusal."""
 
-    def __init__(self, writer):
+    def __init__(self, writer, *, pause_s=0.0):
         self.acknowledged = []
         self.refused = 0
         self._writer = writer
+        self._pause_s = pause_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -39,6 +40,7 @@ class Appending:
         number = 0
         while not self._stop.is_set():
             futures = []
+            time.sleep(self._pause_s)
             try:
                 for _ in range(20):
                     number += 1

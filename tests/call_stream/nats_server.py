@@ -128,7 +128,7 @@ def nats_server(*, settings: str = "", jetstream: str = "") -> Iterator[NatsServ
 
 
 @contextmanager
-def nats_cluster(size: int = 3) -> Iterator[Sequence[NatsServer]]:
+def nats_cluster(size: int = 3, *, jetstream: str = "") -> Iterator[Sequence[NatsServer]]:
     """So many servers with one JetStream between them. Raises NoNatsServer."""
     program()
     with _folder() as folder:
@@ -139,7 +139,9 @@ def nats_cluster(size: int = 3) -> Iterator[Sequence[NatsServer]]:
             own = folder / f"n{number}"
             own.mkdir()
             cluster = f'cluster {{ name: ours, listen: "127.0.0.1:{port}", routes: [{routes}] }}'
-            servers.append(NatsServer(own, name=f"n{number}", settings=cluster))
+            servers.append(
+                NatsServer(own, name=f"n{number}", settings=cluster, jetstream=jetstream)
+            )
         try:
             for server in servers:
                 server.start(wait=False)

@@ -218,7 +218,7 @@ def test_the_stream_is_made_with_what_keeps_calls_safe(network_stream):
 
     assert (config.storage, config.retention, config.discard) == ("file", "limits", "new")
     assert (config.max_age, config.duplicate_window) == (30 * 86_400, 120)
-    assert (config.deny_delete, config.num_replicas) == (True, 1)
+    assert (config.deny_delete, config.num_replicas) == (False, 1)
 
 
 def test_a_stream_that_is_there_is_used_as_it_is(network_stream):

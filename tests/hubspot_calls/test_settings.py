@@ -100,12 +100,29 @@ def test_a_fault_never_prints_the_value() -> None:
     assert "hunter2" not in repr(faults)
 
 
+@pytest.mark.parametrize(
+    "url", ["nats://u:pw@a:4222,b/CALLS?replicas=3", "tls://a/CALLS", "file:x"]
+)
+def test_a_call_stream_may_be_files_or_jetstream(url: str) -> None:
+    settings = settings_from({"HUBSPOT_CALLS_STREAM_URL": url})
+
+    assert settings.tap_config(follow=False)["stream_url"] == url
+
+
+def test_what_is_wrong_with_the_url_of_a_network_stream_is_told_without_its_password() -> None:
+    faults = faults_of({"HUBSPOT_CALLS_STREAM_URL": "nats://u:hunter2@h/CALLS?replicas=9"})
+
+    assert "replicas" in faults[0]
+    assert "hunter2" not in repr(faults)
+
+
 def test_secrets_do_not_show_in_the_settings_text() -> None:
     settings = settings_from(
         {
             "HUBSPOT_SERVICE_KEY": "pat-hidden",
             "HUBSPOT_CALLS_ENCRYPTION_KEYS": a_key("hidden"),
             "HUBSPOT_CALLS_DATABASE_URL": "postgresql://u:pw-hidden@db/x",
+            "HUBSPOT_CALLS_STREAM_URL": "nats://u:pw-hidden@nats/x",
             "VAPI_API_KEY": "vapi-hidden",
         }
     )
