@@ -39,7 +39,7 @@ format: setup ## puts the code in shape
 constraints: setup ## newest versions that fit, with hashes and without any address
 	$(BIN)/uv pip compile pyproject.toml --extra dev --extra nats --extra postgresql --universal --generate-hashes --no-emit-index-url \
 	  --no-header --no-annotate --upgrade -q -o constraints.txt
-	echo 'meltano>=4.4,<5' | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes \
+	printf '%s\n' 'meltano>=4.4,<5' 'tap-spreadsheets>=1.1,<2' | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate --upgrade -q -o constraints-meltano.txt
 
 .venv-meltano/ready: constraints-meltano.txt

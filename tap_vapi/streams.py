@@ -5,8 +5,6 @@ Knows Singer and the doors; it must not know how a call stream or VAPI's API is 
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -18,7 +16,7 @@ from singer_sdk import typing as th
 from singer_sdk.helpers._util import utc_now
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
-from singer_sdk.singerlib.encoding.simple import RecordMessage, StateMessage
+from singer_sdk.singerlib.encoding.simple import RecordMessage
 
 from call_stream.record import CallSource
 from call_stream.stream import StreamError
@@ -38,9 +36,6 @@ STREAM, API = "stream", "api"
 
 POLL_S = 0.05
 """How often a following tap looks for new calls, in seconds."""
-
-STATE_AGAIN_S = 1.2
-"""How long after it a following tap repeats the last STATE of a burst."""
 
 CALLS_SCHEMA = th.PropertiesList(
     th.Property("id", th.StringType, required=True, description="VAPI's id of the call"),
@@ -107,8 +102,6 @@ class CallsStream(Stream):
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
 
     _tap: TapVapi
-    _marks: tuple[Any, ...] = ()
-    _again_at: float = math.inf
 
     @property
     def partitions(self) -> list[dict[str, Any]]:
@@ -157,26 +150,10 @@ class CallsStream(Stream):
                     yield from self._told(poll.take())
                 # Also a tick by which the target sends off a batch that is not full.
                 self._write_state_message()
-                self._write_last_state_again()
                 if not self._tap.stopping:
                     wait_for_reader(POLL_S)
             if door is not None:
                 self._say_end(door)
-
-    def _write_last_state_again(self) -> None:
-        """Writes the newest STATE once more, a while after it came to be.
-
-        Targets pass on about one a second: else the last one of a burst would stay with them until
-        the next call.
-        """
-        now = time.monotonic()
-        marks = tuple(entry.get("replication_key_value") for entry in self._entries.values())
-        if marks != self._marks:
-            self._marks, self._again_at = marks, now + STATE_AGAIN_S
-        elif now >= self._again_at:
-            self._again_at = math.inf
-            # Not by the SDK's own way, which leaves out what it has written before.
-            self._tap.write_message(StateMessage(value=self.tap_state))
 
     def _read_stream(self, door: StreamDoor) -> Iterator[Record]:
         for record in door.read():

@@ -178,20 +178,6 @@ def test_a_following_tap_sends_calls_as_they_arrive_and_state_after_each_burst(
         assert bookmark_in(state) == position
 
 
-def test_a_following_tap_says_the_last_state_of_a_burst_once_more(
-    append_calls: AppendCalls, following: subprocess.Popen[bytes]
-) -> None:
-    # A target passes on about one STATE a second, and would keep the last one for itself.
-    [position] = append_calls(range(1))
-
-    states = [read_until(following, "STATE") for _ in range(2)]
-    following.terminate()
-    out, _ = following.communicate(timeout=20)
-
-    assert [bookmark_in(state) for state in states] == [position, position]
-    assert b'"STATE"' not in out
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_following_tap_stops_cleanly_with_its_state(
     append_calls: AppendCalls, following: subprocess.Popen[bytes], number: int

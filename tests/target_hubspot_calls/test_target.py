@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -150,6 +151,27 @@ def test_of_several_states_the_first_and_the_last_come_out_in_order(
     states = [json.loads(line)["n"] for line in capsys.readouterr().out.splitlines()]
     assert (states[0], states[-1]) == (0, 4)
     assert states == sorted(set(states))
+
+
+def test_the_last_state_of_a_burst_comes_out_also_where_nothing_follows(
+    config: dict[str, Any],
+    portal: Simulator,
+    tmp_path: Path,
+    a_call_record: Callable[..., dict[str, Any]],
+) -> None:
+    messages = [SCHEMA]
+    for i in range(3):
+        messages += [record(a_call_record(id=f"call-{i}")), {"type": "STATE", "value": {"n": i}}]
+
+    with run_target(config, tmp_path) as target:
+        assert target.stdin is not None
+        assert target.stdout is not None
+        target.stdin.write(lines(*messages))
+        target.stdin.flush()
+        states = [json.loads(target.stdout.readline())["n"] for _ in range(2)]
+        rest, _ = target.communicate("")
+
+    assert (states, rest) == ([0, 2], "")
 
 
 def test_a_record_without_an_id_is_an_outcome_and_the_others_go_on(
@@ -349,3 +371,43 @@ def test_records_read_before_a_signal_are_delivered_by_the_next_run(
 
     assert len(portal.notes()) == 20
     assert {row[2] for row in history(config)} == {"created"}
+
+
+def test_what_is_due_already_is_delivered_also_where_no_record_comes(
+    config: dict[str, Any],
+    portal: Simulator,
+    tmp_path: Path,
+    a_call_record: Callable[..., dict[str, Any]],
+) -> None:
+    earlier = run_target({**config, "batch_wait_s": 30}, tmp_path)
+    assert earlier.stdin is not None
+    assert earlier.stdout is not None
+    earlier.stdin.write(lines(SCHEMA, record(a_call_record()), {"type": "STATE", "value": STATE}))
+    earlier.stdin.flush()
+    earlier.stdout.readline()
+    earlier.kill()
+    earlier.communicate()
+
+    idle = run_target(config, tmp_path)
+    wait_for(lambda: len(portal.notes()) == 1)
+    still_runs = idle.poll() is None
+    idle.communicate("")
+
+    assert (still_runs, idle.returncode) == (True, 0)
+
+
+def test_a_target_that_is_given_nothing_ends_when_its_delivery_dies(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    with run_target(config, tmp_path) as target:
+        assert target.stderr is not None
+        assert any("begins" in line for line in target.stderr)
+        store = sqlite3.connect(Path(config["data_dir"]) / "store.db", timeout=20)
+
+        store.execute("ALTER TABLE calls RENAME TO no_calls")
+        store.close()
+        errors = target.stderr.read()
+
+    assert target.returncode == 1
+    assert "operational store" in errors
+    assert "Traceback" not in errors
