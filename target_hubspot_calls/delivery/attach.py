@@ -17,7 +17,8 @@ from target_hubspot_calls.call import Workspace
 from target_hubspot_calls.clock import Clock
 from target_hubspot_calls.delivery import write
 from target_hubspot_calls.delivery.drafts import Drafter
-from target_hubspot_calls.delivery.portals import HeldElsewhere, Portal, Portals
+from target_hubspot_calls.delivery.leases import HeldElsewhere
+from target_hubspot_calls.delivery.portals import Portal, Portals
 from target_hubspot_calls.delivery.retry_line import retry_at
 from target_hubspot_calls.delivery.round import batches
 from target_hubspot_calls.delivery.together import all_or_first_error
@@ -72,6 +73,11 @@ class Attacher:
         Raises HeldElsewhere.
         """
         while not is_stopping():
+            # First of all: whoever has the portal needs the calls.
+            try:
+                portal: Portal | CallOutcomeError = await self._portals.open(workspace)
+            except CallOutcomeError as err:
+                portal = err
             holder = f"{self._run_id}/r{next(self._numbers)}"
             claims = await asyncio.to_thread(
                 self._ledger.claim_recordings,
@@ -83,17 +89,14 @@ class Attacher:
             )
             if not claims:
                 return
-            try:
-                portal = await self._portals.open(workspace)
-            except HeldElsewhere:
-                await asyncio.to_thread(
-                    self._ledger.release, claims, holder=holder, now=self._clock.now()
-                )
-                raise
-            except CallOutcomeError as err:
-                await self._settle(holder, [(c, self._failed(c, err)) for c in claims])
+            if isinstance(portal, CallOutcomeError):
+                await self._settle(holder, [(c, self._failed(c, portal)) for c in claims])
                 return
-            await self._attach(portal, holder, claims, is_stopping)
+            try:
+                await self._attach(portal, holder, claims, is_stopping)
+            except HeldElsewhere:
+                await self._give_back(holder, claims)
+                raise
 
     async def _attach(
         self,
@@ -111,7 +114,7 @@ class Attacher:
                 if failed or is_stopping():
                     return None
                 try:
-                    return await self._uploaded(portal, claim)
+                    return await self._uploaded(portal, holder, claim)
                 except BaseException:
                     failed = True
                     raise
@@ -128,17 +131,22 @@ class Attacher:
             ],
         )
         await self._update_notes(portal, holder, uploaded)
-        await asyncio.to_thread(
-            self._ledger.release,
+        await self._give_back(
+            holder,
             [claim for claim, result in zip(claims, results, strict=True) if result is None],
-            holder=holder,
-            now=self._clock.now(),
         )
 
-    async def _uploaded(self, portal: Portal, claim: Claim) -> Claim | RecordingOutcome:
-        """The claim with its file, or why there is none."""
+    async def _give_back(self, holder: str, claims: Sequence[Claim]) -> None:
+        await asyncio.to_thread(self._ledger.release, claims, holder=holder, now=self._clock.now())
+
+    async def _uploaded(
+        self, portal: Portal, holder: str, claim: Claim
+    ) -> Claim | RecordingOutcome | None:
+        """The claim with its file, or why there is none; None for a call that others have now."""
         if claim.file_id is not None:
             return claim
+        if not await asyncio.to_thread(self._ledger.held, [claim], holder=holder):
+            return None
         call = claim.call
         try:
             async with self._source.open(
@@ -168,6 +176,11 @@ class Attacher:
         return replace(claim, file_id=file.id)
 
     async def _update_notes(self, portal: Portal, holder: str, claims: Sequence[Claim]) -> None:
+        async def still_ours(batch: Sequence[Draft]) -> list[Draft]:
+            claims = [draft.claim for draft in batch]
+            held = await asyncio.to_thread(self._ledger.held, claims, holder=holder)
+            return [draft for draft in batch if draft.call_id in held]
+
         drafts, refused = self._drafter.drafts(claims, {})
         await self._settle(
             holder,
@@ -176,7 +189,8 @@ class Attacher:
         for batch in batches(drafts):
             results: Mapping[str, Outcome | CallOutcomeError]
             try:
-                results = await write.update(portal, batch[0].kind, batch, _all_of_them)
+                # The same change twice is the same change; nothing needs to be announced.
+                results = await write.update(portal, batch[0].kind, batch, still_ours, still_ours)
             except NotConnected as err:
                 results = {draft.call_id: err for draft in batch}
             for result in results.values():
@@ -184,7 +198,12 @@ class Attacher:
                     await self._portals.park(portal, result)
                     break
             await self._settle(
-                holder, [(d.claim, self._attached(d, results[d.call_id])) for d in batch]
+                holder,
+                [
+                    (d.claim, self._attached(d, results[d.call_id]))
+                    for d in batch
+                    if d.call_id in results
+                ],
             )
 
     def _attached(self, draft: Draft, result: Outcome | CallOutcomeError) -> RecordingOutcome:
@@ -222,11 +241,6 @@ class Attacher:
             run_id=self._run_id,
             now=self._clock.now(),
         )
-
-
-async def _all_of_them(drafts: Sequence[Draft]) -> list[Draft]:
-    # The same change twice is the same change; nothing needs to be announced.
-    return list(drafts)
 
 
 def _file_name(call_id: str) -> str:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from target_hubspot_calls.call import Workspace
 from target_hubspot_calls.clock import Clock
 from target_hubspot_calls.delivery.attach import Attacher
 from target_hubspot_calls.delivery.drafts import Drafter
-from target_hubspot_calls.delivery.portals import HeldElsewhere, Portals
+from target_hubspot_calls.delivery.leases import HeldElsewhere
+from target_hubspot_calls.delivery.portals import Portal, Portals
 from target_hubspot_calls.delivery.presence import Presence
 from target_hubspot_calls.delivery.round import CLAIM_S, Round, Tally, Tools
 from target_hubspot_calls.delivery.together import all_or_first_error
@@ -32,8 +33,12 @@ JOBS_AT_ONCE = 16
 LOOK_AGAIN_S = 0.2
 # How often, while there is always something to deliver, calls are looked for that others let go.
 LOOK_AFTER_OTHERS_S = 5.0
+# The same where they may be other hosts', which do not tell us that they let go.
+LOOK_AFTER_HOSTS_S = 2.0
 # How long a portal that another process holds is left to it before we ask again.
 ELSEWHERE_S = 1.0
+# How long a portal without work is kept, as work often comes in spurts.
+KEPT_S = 1.0
 
 
 class Job(NamedTuple):
@@ -57,9 +62,15 @@ class Delivery:
         presence: Presence,
         tally: Tally,
         clock: Clock,
+        is_shared: bool = False,
     ) -> None:
+        """`is_shared` says that other hosts deliver out of the same ledger."""
         self._attacher = attacher
         self._presence = presence
+        self._is_shared = is_shared
+        self._look_again_at = float("-inf")
+        # When each workspace was worked for last, as long as its portal is kept for it.
+        self._worked_at: dict[Workspace, float] = {}
         self._stopping = False
         self._has_woken = False
         # Workspaces whose portal another process holds, and until when that is believed.
@@ -85,15 +96,14 @@ class Delivery:
 
         What is due at a portal that another process holds is delivered there, and waited for.
         """
-        look_again_at = float("-inf")
+        if not self._is_shared:
+            self._look_again_at = float("-inf")
         running: dict[Job, asyncio.Task[None]] = {}
         try:
             while True:
-                if not self._stopping and self._tools.clock.monotonic() >= look_again_at:
-                    await self._free_the_dead()
-                    await self._wake_connected()
-                    look_again_at = self._tools.clock.monotonic() + LOOK_AFTER_OTHERS_S
+                await self._look_after_others()
                 await self._start_due(running)
+                await self._give_back_unused(running)
                 if not running:
                     if self._stopping or not self._elsewhere:
                         return
@@ -111,6 +121,22 @@ class Delivery:
                 task.cancel()
             await asyncio.gather(*running.values(), return_exceptions=True)
             await self._tools.portals.give_back()
+
+    async def _look_after_others(self) -> None:
+        """Takes up what others let go, now and then."""
+        if self._stopping or self._tools.clock.monotonic() < self._look_again_at:
+            return
+        await self._free_the_dead()
+        await self._wake_connected()
+        wait_s = LOOK_AFTER_HOSTS_S if self._is_shared else LOOK_AFTER_OTHERS_S
+        self._look_again_at = self._tools.clock.monotonic() + wait_s
+
+    async def _give_back_unused(self, running: Iterable[Job]) -> None:
+        """Lets others have the portals for which there has been no job for a moment."""
+        now = self._tools.clock.monotonic()
+        self._worked_at |= {job.workspace: now for job in running}
+        self._worked_at = {k: at for k, at in self._worked_at.items() if now - at < KEPT_S}
+        await self._tools.portals.give_back(but_of=self._worked_at)
 
     async def _start_due(self, running: dict[Job, asyncio.Task[None]]) -> None:
         """Starts what is due and not running: notes, and beside them recordings."""
@@ -156,8 +182,9 @@ class Delivery:
 
     async def _free_the_dead(self) -> None:
         """Takes calls back from runs that were killed; what they announced is looked up."""
-        for holder in await asyncio.to_thread(self._tools.ledger.holders):
-            if self._presence.is_dead(holder):
+        now = self._tools.clock.now()
+        for holder in await asyncio.to_thread(self._tools.ledger.holders, now=now):
+            if await asyncio.to_thread(self._presence.is_dead, holder):
                 await asyncio.to_thread(
                     self._tools.ledger.free, holder, now=self._tools.clock.now()
                 )
@@ -181,6 +208,10 @@ class Delivery:
         rounds: set[asyncio.Task[None]] = set()
         try:
             while not self._stopping and workspace not in self._elsewhere:
+                # First of all: whoever has the portal needs the calls.
+                portal = await self._open(workspace)
+                if portal is None:
+                    return
                 holder = f"{self._tools.run_id}/{next(self._numbers)}"
                 claims = await asyncio.to_thread(
                     self._tools.ledger.claim,
@@ -192,23 +223,31 @@ class Delivery:
                 )
                 if not claims:
                     return
-                rounds.add(asyncio.create_task(self._deliver_round(workspace, holder, claims)))
+                rounds.add(asyncio.create_task(self._deliver_round(portal, holder, claims)))
                 if len(rounds) >= ROUNDS_AT_ONCE:
                     done, rounds = await asyncio.wait(rounds, return_when=asyncio.FIRST_COMPLETED)
                     await all_or_first_error(done)
         finally:
             await all_or_first_error(rounds)
 
-    async def _deliver_round(
-        self, workspace: Workspace, holder: str, claims: Sequence[Claim]
-    ) -> None:
-        delivery_round = Round(self._tools, holder, claims)
+    async def _open(self, workspace: Workspace) -> Portal | CallOutcomeError | None:
+        """The workspace's portal, or why its calls cannot be written; None if another has it."""
         try:
-            portal = await self._tools.portals.open(workspace)
+            return await self._tools.portals.open(workspace)
         except HeldElsewhere:
             self._leave_to_others(workspace)
-            await delivery_round.give_back()
+            return None
         except CallOutcomeError as err:
-            await delivery_round.refuse(err)
-        else:
+            return err
+
+    async def _deliver_round(
+        self, portal: Portal | CallOutcomeError, holder: str, claims: Sequence[Claim]
+    ) -> None:
+        delivery_round = Round(self._tools, holder, claims)
+        if isinstance(portal, CallOutcomeError):
+            await delivery_round.refuse(portal)
+            return
+        try:
             await delivery_round.run(portal)
+        except HeldElsewhere:
+            self._leave_to_others(claims[0].call.workspace)

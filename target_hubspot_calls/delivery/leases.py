@@ -7,22 +7,51 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container, Sequence
+from dataclasses import dataclass
 
 from target_hubspot_calls.clock import Clock
 from target_hubspot_calls.delivery.presence import Presence
 from target_hubspot_calls.errors import StoreUnavailable
-from target_hubspot_calls.store.portal_leases import Lease, PortalLeases
+from target_hubspot_calls.store.portal_leases import Lease, PortalLeases, Spent
 
 logger = logging.getLogger(__name__)
 
 # A process that is cut off loses its portals after so long; a living one renews in time.
 LEASE_S = 30.0
 RENEW_EVERY_S = 10.0
+# So long before another may take a portal, its holder sends nothing there any more.
+MARGIN_S = 5.0
+# How long a request waits for this run's heartbeat to be heard again, and how often it looks.
+UNHEARD_S = 10.0
+LISTEN_EVERY_S = 0.25
+
+
+class HeldElsewhere(Exception):
+    """Another process paces and writes this portal now; it will deliver what is due there."""
+
+
+@dataclass(frozen=True)
+class SpentBefore:
+    """What the holder before spent of a portal's pace, and how many seconds ago it gave it back.
+
+    `free_after_s` says of each request's slot in how many seconds from now it is free.
+    """
+
+    ago_s: float
+    free_after_s: Sequence[float]
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A lease of ours: until when it surely lasts, and the streak of heartbeats it rests on."""
+
+    until: float
+    streak: int
 
 
 class Leases:
-    """The leases of one run. `take` and `give_back` raise StoreUnavailable."""
+    """The leases of one run. Every method raises StoreUnavailable, but `begin` and `end`."""
 
     def __init__(
         self,
@@ -38,13 +67,21 @@ class Leases:
         self._presence = presence
         self._clock = clock
         self._sleep = sleep
-        self._held: set[int] = set()
+        self._held: dict[int, _Held] = {}
+        # Held again after somebody else had them in between: `take` has yet to say so.
+        self._missed: set[int] = set()
         # A renewal under way must not take again what is given back meanwhile.
         self._turn = asyncio.Lock()
         self._renewal: asyncio.Task[None] | None = None
+        self._spent_of: Callable[[int], list[float]] = lambda _: []
 
-    async def begin(self) -> None:
-        """Begins to renew what will be held."""
+    async def begin(self, spent_of: Callable[[int], list[float]] = lambda _: []) -> None:
+        """Begins to renew what will be held.
+
+        `spent_of` says of a portal in how many seconds each slot of its pace that is taken comes
+        free: who has the portal next goes on from there.
+        """
+        self._spent_of = spent_of
         self._renewal = asyncio.create_task(self._renew_regularly())
 
     async def end(self) -> None:
@@ -58,20 +95,68 @@ class Leases:
         except StoreUnavailable as err:
             logger.info("the portals are free for other processes in %g s: %s", LEASE_S, err)
 
-    async def take(self, portal_id: int) -> Lease:
-        """Whether the portal is ours alone from now on."""
-        if portal_id in self._held:
-            return Lease.OURS
-        lease = await self._take(portal_id)
-        if lease is not Lease.REFUSED:
-            self._held.add(portal_id)
-        return lease
-
-    async def give_back(self) -> None:
-        """Lets other processes have all portals."""
+    async def take(self, portal_id: int) -> tuple[Lease, SpentBefore | None]:
+        """Whether the portal is ours alone from now on; of one taken over, what is known of it."""
         async with self._turn:
-            while self._held:
-                await asyncio.to_thread(self._leases.give_back, self._held.pop(), self._run_id)
+            if self._is_held(portal_id):
+                return Lease.OURS, None
+            lease = await self._take(portal_id)
+            if lease is Lease.REFUSED:
+                return lease, None
+            if lease is Lease.OURS and portal_id in self._missed:
+                lease = Lease.TAKEN_OVER
+            self._missed.discard(portal_id)
+            if lease is Lease.OURS:
+                return lease, None
+            return lease, await self._spent_before(portal_id)
+
+    async def hold(self, portal_id: int) -> None:
+        """Returns if the portal is still ours, right before something is sent to it.
+
+        Raises HeldElsewhere once it is not, or may not be: others may have believed us dead.
+        """
+        if self._is_held(portal_id):
+            return
+        for _ in range(int(UNHEARD_S / LISTEN_EVERY_S)):
+            if self._presence.streak() is not None:
+                break
+            await self._sleep(LISTEN_EVERY_S)
+        async with self._turn:
+            if portal_id in self._held and not self._is_held(portal_id):
+                await self._take_again(portal_id)
+            if not self._is_held(portal_id):
+                raise HeldElsewhere
+
+    async def give_back(self, *, but: Container[int] = ()) -> None:
+        """Lets other processes have all portals, but these."""
+        async with self._turn:
+            for portal_id in [one for one in self._held if one not in but]:
+                del self._held[portal_id]
+                self._missed.discard(portal_id)
+                spent = Spent(self._clock.now(), self._spent_of(portal_id))
+                await asyncio.to_thread(self._leases.give_back, portal_id, self._run_id, spent)
+
+    @property
+    def quiet_s(self) -> float:
+        """For how many seconds a portal was left alone when it is taken from a dead holder."""
+        return self._presence.quiet_s
+
+    async def _spent_before(self, portal_id: int) -> SpentBefore | None:
+        spent = await asyncio.to_thread(self._leases.spent_before, portal_id)
+        if spent is None:
+            return None
+        # A clock that was set back makes us wait as long as if it were given back just now.
+        ago_s = max(0.0, (self._clock.now() - spent.given_back_at).total_seconds())
+        return SpentBefore(ago_s, [s - ago_s for s in spent.free_after_s if s > ago_s])
+
+    def _is_held(self, portal_id: int) -> bool:
+        held = self._held.get(portal_id)
+        return (
+            held is not None
+            and held.streak == self._presence.streak()
+            and self._clock.monotonic() < held.until
+            and portal_id not in self._missed
+        )
 
     async def _renew_regularly(self) -> None:
         while True:
@@ -82,15 +167,22 @@ class Leases:
 
     async def _renew(self, portal_id: int) -> None:
         try:
-            lease = await self._take(portal_id)
+            await self._take_again(portal_id)
         except StoreUnavailable:
-            lease = Lease.REFUSED
-        if lease is not Lease.OURS:
-            # Whoever has it now delivers; what we began there is ours by its claim.
-            self._held.discard(portal_id)
+            # What is held lasts as long as others cannot have it.
+            return
+
+    async def _take_again(self, portal_id: int) -> None:
+        if await self._take(portal_id) is Lease.TAKEN_OVER:
+            # Somebody had it in between: its pace is not what we think.
+            self._missed.add(portal_id)
 
     async def _take(self, portal_id: int) -> Lease:
-        return await asyncio.to_thread(
+        streak = self._presence.streak()
+        if streak is None:
+            return Lease.REFUSED
+        began = self._clock.monotonic()
+        lease = await asyncio.to_thread(
             self._leases.take,
             portal_id,
             self._run_id,
@@ -98,3 +190,8 @@ class Leases:
             now=self._clock.now(),
             is_dead=self._presence.is_dead,
         )
+        if lease is Lease.REFUSED:
+            self._held.pop(portal_id, None)
+        else:
+            self._held[portal_id] = _Held(began + LEASE_S - MARGIN_S, streak)
+        return lease

@@ -9,13 +9,15 @@ import asyncio
 import hashlib
 import logging
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import TracebackType
 
 from target_hubspot_calls.call import Workspace
 from target_hubspot_calls.clock import Clock
-from target_hubspot_calls.delivery.leases import Leases
+from target_hubspot_calls.delivery.leases import HeldElsewhere, Leases
 from target_hubspot_calls.delivery.match import Matcher, MatchRules
 from target_hubspot_calls.delivery.new_contacts import ContactMaker
 from target_hubspot_calls.errors import (
@@ -35,7 +37,13 @@ from target_hubspot_calls.hubspot.auth import PortalAuth, StaticTokens, TokenSto
 from target_hubspot_calls.hubspot.client import HubSpotClient, open_client
 from target_hubspot_calls.hubspot.engagements import CALL_ID_PROPERTY, EngagementKind
 from target_hubspot_calls.hubspot.oauth import AppRefused, OAuthApp
-from target_hubspot_calls.hubspot.pace import SEARCH_WINDOW_S, SLACK_S, Pace, PortalPaces
+from target_hubspot_calls.hubspot.pace import (
+    SEARCH_WINDOW_S,
+    SLACK_S,
+    WINDOW_S,
+    Pace,
+    PortalPaces,
+)
 from target_hubspot_calls.settings import TargetSettings
 from target_hubspot_calls.store.connections import Connection, Connections, ConnectionState
 from target_hubspot_calls.store.new_contacts import NewContacts
@@ -50,10 +58,6 @@ SETTINGS_OWNER = ":settings:"
 TROUBLE_S = 10.0
 # The same for one that refuses us until a person acts, as far as this run is concerned.
 REFUSED_S = 600.0
-
-
-class HeldElsewhere(Exception):
-    """Another process paces and writes this portal now; it will deliver what is due there."""
 
 
 @dataclass
@@ -98,9 +102,12 @@ class Portals:
         self._troubles: dict[str, tuple[float, TransientHubSpotError | PortalError]] = {}
         # Portals that failed and have done nothing for us since.
         self._down: set[str] = set()
+        # To which portal each name, and each workspace, led last.
+        self._portal_ids: dict[str, int] = {}
+        self._portal_of: dict[Workspace, int] = {}
 
     async def __aenter__(self) -> Portals:
-        await self._leases.begin()
+        await self._leases.begin(self._spent_of)
         return self
 
     async def __aexit__(
@@ -114,9 +121,10 @@ class Portals:
             await portal.client.aclose()
         self._open.clear()
 
-    async def give_back(self) -> None:
-        """Lets other processes have the portals, as nothing is due there."""
-        await self._leases.give_back()
+    async def give_back(self, *, but_of: Iterable[Workspace] = ()) -> None:
+        """Lets other processes have the portals, but those of these workspaces."""
+        in_use = {self._portal_of[one] for one in but_of if one in self._portal_of}
+        await self._leases.give_back(but=in_use)
 
     @property
     def is_given(self) -> bool:
@@ -125,6 +133,8 @@ class Portals:
 
     async def open(self, workspace: Workspace) -> Portal:
         """The workspace's portal, ours alone to pace and to write until `give_back`.
+
+        A request that would leave after the portal was lost raises HeldElsewhere instead.
 
         Raises HeldElsewhere, NotConnected, PortalError while it is parked, or HubSpotError when it
         cannot be reached.
@@ -136,16 +146,30 @@ class Portals:
             self._check_troubled(name)
             if connection is not None and (name in self._open or not self.is_given):
                 _check_parked(connection, self._clock.now())
+            portal_id = self._portal_ids.get(name) or (connection.portal_id if connection else None)
+            if portal_id is not None:
+                await self._take(workspace, portal_id)
             if name not in self._open:
-                self._open[name] = await self._opened(name, connection)
-            portal = self._open[name]
-            lease = await self._leases.take(portal.portal_id)
-            if lease is Lease.REFUSED:
-                raise HeldElsewhere
-            if lease is Lease.TAKEN_OVER:
-                # The other's last searches still count. Of the requests HubSpot's headers tell.
-                portal.pace.searches.close_for(SEARCH_WINDOW_S + SLACK_S)
-            return portal
+                self._open[name] = await self._opened(workspace, name, connection, portal_id)
+            return self._open[name]
+
+    async def _take(self, workspace: Workspace, portal_id: int) -> None:
+        """Makes the portal ours, and its pace go on from where the one before left it."""
+        self._portal_of[workspace] = portal_id
+        lease, spent = await self._leases.take(portal_id)
+        if lease is Lease.REFUSED:
+            raise HeldElsewhere
+        if lease is Lease.TAKEN_OVER:
+            pace = self._paces.of(portal_id)
+            pace.searches.close_for(SEARCH_WINDOW_S + SLACK_S - (spent.ago_s if spent else 0.0))
+            if spent is not None:
+                pace.requests.take_over(spent.free_after_s)
+            elif quiet_s := self._leases.quiet_s:
+                # It died without a word: what it last sent may be as young as that.
+                pace.requests.close_for(WINDOW_S + SLACK_S - quiet_s)
+
+    def _spent_of(self, portal_id: int) -> list[float]:
+        return [round(s, 2) for s in self._paces.of(portal_id).requests.free_after_s()]
 
     def note_trouble(self, portal: Portal, error: HubSpotError) -> None:
         """Remembers a portal that just failed, so that the calls behind do not each find out."""
@@ -232,9 +256,11 @@ class Portals:
             TokenSet(access_token="none-yet", refresh_token=given, expires_at=long_ago),  # noqa: S106
         )
 
-    async def _opened(self, name: str, connection: Connection | None) -> Portal:
+    async def _opened(
+        self, workspace: Workspace, name: str, connection: Connection | None, known_id: int | None
+    ) -> Portal:
         settings = self._settings
-        pace = self._paces.of(connection.portal_id or name if connection else name)
+        pace = self._paces.of(known_id or name)
         client = self._client(connection, pace)
         try:
             account = await client.fetch_account()
@@ -242,8 +268,14 @@ class Portals:
                 # Another workspace has the same portal: HubSpot counts both as one.
                 await client.aclose()
                 pace, client = shared, self._client(connection, shared)
+            self._portal_ids[name] = account.portal_id
+            pace.guard(partial(self._leases.hold, account.portal_id))
+            await self._take(workspace, account.portal_id)
             kind = EngagementKind[settings.kind.name]
             unique_call_ids = await _ensure_unique_call_ids(client, kind)
+        except HeldElsewhere:
+            await client.aclose()
+            raise
         except CallOutcomeError as err:
             await client.aclose()
             if isinstance(err, PortalError) and connection is not None:

@@ -9,14 +9,43 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
+from typing import Protocol
 
 from target_hubspot_calls.errors import StoreUnavailable
 
 FOLDER = "runs"
 
 
-class Presence:
+class Presence(Protocol):
+    """How runs know of each other whether they live."""
+
+    def enter(self) -> None:
+        """Makes this run known as alive. Raises StoreUnavailable."""
+
+    def leave(self) -> None:
+        """Ends it; harmless when it never began."""
+
+    def is_dead(self, holder: str) -> bool:
+        """True if the run of a holder ("run/claim") surely lives no more.
+
+        False also where nothing is known of it. Raises StoreUnavailable.
+        """
+
+    def streak(self) -> int | None:
+        """A number that stays the same while others surely count this run among the living.
+
+        None when they may not: then nothing is this run's own until it has asked again.
+        """
+
+    @property
+    def quiet_s(self) -> float:
+        """For how many seconds a run has sent nothing by the time it is dead for others."""
+
+
+class FilePresence:
     """The locked file of this run, and a look at those of others."""
+
+    quiet_s = 0.0
 
     def __init__(self, data_dir: Path, run_id: str) -> None:
         self._folder = data_dir / FOLDER
@@ -62,3 +91,7 @@ class Presence:
         finally:
             os.close(handle)
         return True
+
+    def streak(self) -> int | None:
+        """Always the same: whoever is stopped for long keeps its lock."""
+        return 0

@@ -104,7 +104,7 @@ class Round:
         self._workspace = claims[0].call.workspace
         # Calls with an announced create of which nobody knows whether HubSpot did it.
         self._unaccounted = {claim.call.id for claim in claims if Intent.of(claim)}
-        # When each create was announced last.
+        # When each write was announced last.
         self._announced_at: dict[str, datetime] = {}
         self._refusal: PortalError | NotConnected | None = None
         self._portal: Portal
@@ -256,7 +256,9 @@ class Round:
     async def _update(self, drafts: Sequence[Draft]) -> None:
         if self._is_over():
             return
-        results = await write.update(self._portal, drafts[0].kind, drafts, self._announce_update)
+        results = await write.update(
+            self._portal, drafts[0].kind, drafts, self._announce_update, self._confirm_update
+        )
         await self._heed(results.values())
         await self.settle(results)
         await self._hasten_others(results.values())
@@ -307,7 +309,9 @@ class Round:
             )
             self._open[draft.call_id] = claim
             known.append(replace(draft, claim=claim))
-        results = await write.update(self._portal, known[0].kind, known, self._announce_update)
+        results = await write.update(
+            self._portal, known[0].kind, known, self._announce_update, self._confirm_update
+        )
         await self._heed(results.values())
         await self.settle(
             {
@@ -336,25 +340,33 @@ class Round:
 
     async def _announce_create(self, drafts: Sequence[Draft]) -> list[Draft]:
         kind = drafts[0].kind
-        now = self._tools.clock.now()
         held = await self._announce(drafts, str(Intent(kind, self._portal.is_unique(kind))))
         self._unaccounted |= {draft.call_id for draft in held}
-        self._announced_at |= {draft.call_id: now for draft in held}
         return held
 
     async def _confirm_create(self, drafts: Sequence[Draft]) -> list[Draft]:
         """Announces anew what was announced too long ago: the wait for it begins as it leaves."""
-        now = self._tools.clock.now()
-        oldest_s = max((now - self._announced_at[d.call_id]).total_seconds() for d in drafts)
-        if 0 <= oldest_s <= ANNOUNCED_FOR_S:
+        if self._is_fresh(drafts):
             return list(drafts)
         return await self._announce_create(drafts)
 
     async def _announce_update(self, drafts: Sequence[Draft]) -> list[Draft]:
         return await self._announce(drafts, "update")
 
+    async def _confirm_update(self, drafts: Sequence[Draft]) -> list[Draft]:
+        """Asks again whether a change is ours that was held back."""
+        if self._is_fresh(drafts):
+            return list(drafts)
+        return await self._announce_update(drafts)
+
+    def _is_fresh(self, drafts: Sequence[Draft]) -> bool:
+        now = self._tools.clock.now()
+        oldest_s = max((now - self._announced_at[d.call_id]).total_seconds() for d in drafts)
+        return 0 <= oldest_s <= ANNOUNCED_FOR_S
+
     async def _announce(self, drafts: Sequence[Draft], intent: str) -> list[Draft]:
         """The drafts that are still ours to write, now that the ledger says so."""
+        now = self._tools.clock.now()
         held = await asyncio.to_thread(
             self._tools.ledger.announce,
             {draft.call_id: draft.claim for draft in drafts},
@@ -362,8 +374,9 @@ class Round:
             intent,
             holder=self._holder,
             for_s=CLAIM_S,
-            now=self._tools.clock.now(),
+            now=now,
         )
+        self._announced_at |= dict.fromkeys(held, now)
         return [draft for draft in drafts if draft.call_id in held]
 
     async def _hasten_others(self, results: Iterable[object]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -18,9 +19,10 @@ from target_hubspot_calls.clock import Clock
 from target_hubspot_calls.delivery.attach import Attacher
 from target_hubspot_calls.delivery.deliver import Delivery
 from target_hubspot_calls.delivery.drafts import Drafter
+from target_hubspot_calls.delivery.heartbeat import Heartbeat
 from target_hubspot_calls.delivery.leases import Leases
 from target_hubspot_calls.delivery.portals import Portals
-from target_hubspot_calls.delivery.presence import Presence
+from target_hubspot_calls.delivery.presence import FilePresence, Presence
 from target_hubspot_calls.delivery.round import Tally
 from target_hubspot_calls.delivery.worker import DeliveryWorker
 from target_hubspot_calls.errors import StoreUnavailable
@@ -28,8 +30,9 @@ from target_hubspot_calls.recordings.fetch import RecordingFetcher
 from target_hubspot_calls.recordings.source import RecordingSource
 from target_hubspot_calls.recordings.vapi_links import VapiLinks
 from target_hubspot_calls.settings import TargetSettings
+from target_hubspot_calls.shared_history.filling import Filler
 from target_hubspot_calls.store.connections import Connections, holds_tokens
-from target_hubspot_calls.store.database import open_database
+from target_hubspot_calls.store.database import is_shared, open_database
 from target_hubspot_calls.store.ledger import Ledger
 from target_hubspot_calls.store.ledger_rows import Accepted, RefusedRecord
 from target_hubspot_calls.store.new_contacts import NewContacts
@@ -44,12 +47,20 @@ logger = logging.getLogger(__name__)
 class Run:
     """One run: accepts calls on this thread and delivers them on another."""
 
-    def __init__(self, settings: TargetSettings, *, clock: Clock | None = None) -> None:
-        """Raises StoreUnavailable, WrongEncryptionKey, SettingsError."""
+    def __init__(
+        self,
+        settings: TargetSettings,
+        *,
+        clock: Clock | None = None,
+        on_death: Callable[[], None] | None = None,
+    ) -> None:
+        """`on_death` is called, from another thread, when delivery has died: `check` says of what.
+
+        Raises StoreUnavailable, WrongEncryptionKey, SettingsError.
+        """
         self.run_id = str(uuid_utils.uuid7())
         self.tally = Tally()
         self._settings = settings
-        self._clock = clock or Clock()
         _make_private(settings.data_dir)
         self._engine = open_database(settings.store_url)
         vault = load_vault(
@@ -57,17 +68,37 @@ class Run:
             settings.key_file,
             create=not holds_tokens(self._engine),
         )
+        self._is_shared = is_shared(self._engine)
         self._connections = Connections(self._engine, vault)
         self._ledger = Ledger(self._engine)
         self._outbox = Outbox(self._engine)
         # Shorter than people wait: the end of a run waits for it, and rows may wait in the outbox.
         self._sync_log = SyncLog(settings.sync_log_path, wait_s=1.0)
-        self._presence = Presence(settings.data_dir, self.run_id)
+        self._presence: Presence = FilePresence(settings.data_dir, self.run_id)
+        own_time = Clock()
+        if self._is_shared:
+            self._presence = heartbeat = Heartbeat(self._engine, self.run_id)
+            # What several hosts compare with each other is told by one clock.
+            own_time = Clock(now=heartbeat.now)
+        self._clock = clock or own_time
         self._presence.enter()
+        self._filler: Filler | None = None
+        if self._is_shared:
+            self._filler = Filler(
+                self._engine,
+                self._sync_log,
+                f"{self.run_id}/{socket.gethostname()}",
+                now=self._clock.now,
+                is_dead=self._presence.is_dead,
+            )
         self._told_about_history = False
         self.is_finishing = False
         self._worker = DeliveryWorker(
-            self._open_delivery, self._write_history, batch_wait_s=settings.batch_wait_s
+            self._open_delivery,
+            self._write_history,
+            batch_wait_s=settings.batch_wait_s,
+            is_shared=self._is_shared,
+            on_death=on_death,
         )
         self._worker.start()
 
@@ -86,6 +117,10 @@ class Run:
         self._worker.notify(accepted.new + accepted.changed)
         return accepted
 
+    def check(self) -> None:
+        """Returns if calls are still delivered. Raises what stopped that, StoreUnavailable say."""
+        self._worker.check()
+
     def finish(self, *, until: Callable[[], bool]) -> None:
         """Returns when every call that is due has an outcome, or when `until` says true.
 
@@ -100,6 +135,8 @@ class Run:
 
     def close(self) -> None:
         """Lets go of the store; the run is over."""
+        if self._filler is not None:
+            self._filler.leave()
         self._presence.leave()
         self._engine.dispose()
 
@@ -140,12 +177,20 @@ class Run:
                 presence=self._presence,
                 tally=self.tally,
                 clock=self._clock,
+                is_shared=self._is_shared,
             )
+
+    def _fill_sync_log(self) -> None:
+        """On one host every run does it, of several hosts' runs one; the others' file rests."""
+        if self._filler is not None:
+            self._filler.fill()
+        else:
+            drain(self._outbox, self._sync_log)
 
     async def _write_history(self) -> None:
         """Moves outcomes to the sync log; a log that cannot be written delays only them."""
         try:
-            await asyncio.to_thread(drain, self._outbox, self._sync_log)
+            await asyncio.to_thread(self._fill_sync_log)
         except (SyncLogError, StoreUnavailable) as err:
             if not self._told_about_history:
                 logger.warning("%s Calls are delivered all the same.", err)

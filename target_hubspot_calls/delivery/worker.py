@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 FULL_BATCH = 100
 # How often an idle worker looks for calls whose wait is over, in seconds.
 IDLE_LOOK_S = 5.0
+# The same where other hosts accept calls, of which nobody tells this one.
+SHARED_IDLE_LOOK_S = 1.0
 
 
 class DeliveryWorker:
@@ -32,11 +34,18 @@ class DeliveryWorker:
         *,
         batch_wait_s: float,
         history_every_s: float = 1.0,
+        is_shared: bool = False,
+        on_death: Callable[[], None] | None = None,
     ) -> None:
+        """`is_shared` says that other hosts put calls into the same ledger.
+
+        `on_death` is called, in the thread, once it has ended otherwise than it was told to."""
         self._open_delivery = open_delivery
         self._write_history = write_history
         self._batch_wait_s = batch_wait_s
         self._history_every_s = history_every_s
+        self._is_shared = is_shared
+        self._on_death = on_death
         self._thread = threading.Thread(target=self._main, name="delivery", daemon=True)
         self._ready = threading.Event()
         self._ended = threading.Event()
@@ -58,6 +67,10 @@ class DeliveryWorker:
         """Says that so many calls were accepted. Raises what the thread died of, if it did."""
         self._raise_error()
         self._tell(lambda: self._count(calls))
+
+    def check(self) -> None:
+        """Returns if the thread has not died. Raises what it died of."""
+        self._raise_error()
 
     def finish(self, *, until: Callable[[], bool]) -> None:
         """Returns when nothing is due any more, or when `until` says true.
@@ -113,6 +126,8 @@ class DeliveryWorker:
         finally:
             self._ready.set()
             self._ended.set()
+            if self._error is not None and self._on_death is not None:
+                self._on_death()
 
     async def _run(self) -> None:
         self._wake, self._full = asyncio.Event(), asyncio.Event()
@@ -140,7 +155,7 @@ class DeliveryWorker:
             await self._wait_for_calls()
 
     async def _wait_for_calls(self) -> None:
-        await _wait(self._wake, IDLE_LOOK_S)
+        await _wait(self._wake, SHARED_IDLE_LOOK_S if self._is_shared else IDLE_LOOK_S)
         if self._wake.is_set():
             await _wait(self._full, self._batch_wait_s)
 

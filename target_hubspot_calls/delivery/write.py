@@ -115,13 +115,26 @@ async def create(
 
 
 async def update(
-    portal: Portal, kind: EngagementKind, drafts: Sequence[Draft], announce: Announce
+    portal: Portal,
+    kind: EngagementKind,
+    drafts: Sequence[Draft],
+    announce: Announce,
+    confirm: Announce,
 ) -> Results:
-    """What became of at most 100 changes to engagements of one kind that we wrote before."""
+    """What became of at most 100 changes to engagements of one kind that we wrote before.
+
+    `announce` and `confirm` are as for `create`: a change that is no longer ours would put what is
+    older in the place of what its new holder wrote.
+    """
     held = await announce(drafts)
     by_id = {draft.call_id: draft for draft in held}
     if not by_id:
         return {}
+
+    async def confirm_changes() -> None:
+        if len(await confirm(held)) < len(held):
+            raise _NoLongerOurs
+
     changes = [
         ChangedEngagement(
             trace_id=draft.call_id,
@@ -131,13 +144,17 @@ async def update(
         for draft in held
     ]
     try:
-        result = await portal.client.update_engagements(kind, changes)
+        result = await portal.client.update_engagements(
+            kind, changes, before_sending=confirm_changes
+        )
+    except _NoLongerOurs:
+        return await update(portal, kind, held, announce, confirm)
     except (TransientHubSpotError, PortalError) as err:
         # The same change twice is the same change: nothing has to be looked up.
         return dict.fromkeys(by_id, err)
     except HubSpotError as err:
         if len(held) > 1:
-            return await _split(held, lambda half: update(portal, kind, half, announce))
+            return await _split(held, lambda half: update(portal, kind, half, announce, confirm))
         return dict.fromkeys(by_id, err)
     results: Results = {}
     by_engagement = {draft.claim.engagement_id: draft for draft in held}

@@ -179,7 +179,14 @@ class PortalAuth(httpx.Auth):
     async def _keep(self, response: httpx.Response, stale: TokenSet, oauth: OAuthApp) -> TokenSet:
         """The new tokens, saved before their first use: the old ones may be dead by now."""
         await response.aread()
-        fresh = oauth.read_tokens(response, previous=stale)
+        try:
+            fresh = oauth.read_tokens(response, previous=stale)
+        except ReconnectRequired:
+            current = await self._store.load()
+            if current == stale:
+                raise
+            # Our claim ran out while we were stopped, and another renewed them: ours were old.
+            return current
         await self._store.save(fresh)
         return fresh
 

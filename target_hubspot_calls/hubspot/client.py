@@ -71,7 +71,7 @@ class HubSpotClient:
     """One portal's HubSpot. Every method raises the HubSpotError family, or what its store does.
 
     Reads and updates are tried again on anything transient, creates only where HubSpot has
-    certainly not acted; a create without an answer raises AnswerLost. A create may have to wait
+    certainly not acted; a create without an answer raises AnswerLost. A write may have to wait
     for the pace: its `before_sending` is awaited when it leaves, and what that raises stops it.
     """
 
@@ -170,7 +170,11 @@ class HubSpotClient:
         )
 
     async def update_engagements(
-        self, kind: EngagementKind, inputs: Sequence[ChangedEngagement]
+        self,
+        kind: EngagementKind,
+        inputs: Sequence[ChangedEngagement],
+        *,
+        before_sending: BeforeSending | None = None,
     ) -> BatchResult:
         """What became of each of up to 100 changes; Rejected if all are refused."""
         return await self._write_batch(
@@ -178,6 +182,7 @@ class HubSpotClient:
             api.object_path(kind.object_name, "batch/update"),
             engagements.update_body(inputs),
             [item.trace_id for item in inputs],
+            before_sending,
         )
 
     async def read_engagements(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -90,6 +90,20 @@ class SlidingWindow:
         self._free_at.append(self._clock() + self.seconds + SLACK_S)
         self._ended.set()
 
+    def free_after_s(self) -> list[float]:
+        """In how many seconds each slot that is taken comes free, the first one first.
+
+        One in flight may yet be counted: for it a whole window from now.
+        """
+        now, _ = self._clock(), self.taken
+        in_flight = [self.seconds + SLACK_S] * self._in_flight
+        return [*(free_at - now for free_at in self._free_at), *in_flight]
+
+    def take_over(self, free_after_s: Iterable[float]) -> None:
+        """Counts slots that another process took, by the seconds until each comes free."""
+        now = self._clock()
+        self._free_at = deque(sorted([*self._free_at, *(now + s for s in free_after_s)]))
+
     def close_for(self, seconds: float) -> None:
         """Lets nothing through for so long."""
         self._closed_until = max(self._closed_until, self._clock() + seconds)
@@ -131,6 +145,7 @@ class Pace:
         self.searches = SlidingWindow(searches_per_s, SEARCH_WINDOW_S, clock=clock, sleep=sleep)
         self.seen = PaceSeen()
         self._at_once = 0
+        self._before_each: Callable[[], Awaitable[None]] | None = None
 
     @asynccontextmanager
     async def slot(self, request: httpx.Request) -> AsyncIterator[None]:
@@ -148,6 +163,18 @@ class Pace:
         finally:
             self._at_once -= 1
             window.leave()
+
+    def guard(self, before_each: Callable[[], Awaitable[None]]) -> None:
+        """Has this awaited whenever a request that counts is about to leave.
+
+        What it raises keeps the request from being sent and passes through.
+        """
+        self._before_each = before_each
+
+    async def check(self, request: httpx.Request) -> None:
+        """Returns if the request may leave now. Raises what the guard raises."""
+        if self._before_each is not None and self._window_of(request) is not None:
+            await self._before_each()
 
     def learn(self, request: httpx.Request, response: httpx.Response) -> None:
         """Takes a refusal and the rate headers into account. Source: HubSpot usage guidelines."""
@@ -210,6 +237,7 @@ class PacedTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The answer of the transport beneath, once there was room to send."""
         async with self._pace.slot(request):
+            await self._pace.check(request)
             before_sending = request.extensions.get(BEFORE_SENDING)
             if before_sending is not None:
                 await before_sending()

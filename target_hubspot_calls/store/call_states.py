@@ -19,7 +19,8 @@ from target_hubspot_calls.store.schema import calls as table
 class CallState:
     """The call's line in the ledger; `state` is "due", "waiting" or "settled".
 
-    `status` and `reason` are those of the latest outcome, None before the first.
+    It is "forgotten" where the call's data was deleted. `status` and `reason` are those of the
+    latest outcome, None before the first.
     """
 
     call_id: str

@@ -16,6 +16,7 @@ from uuid_utils import uuid7
 
 from target_hubspot_calls.errors import SettingsError
 from target_hubspot_calls.store.database import reading, writing
+from target_hubspot_calls.store.row_locks import insert_if_new
 from target_hubspot_calls.store.schema import connections
 from target_hubspot_calls.store.sealed import (
     TOKENS,
@@ -84,11 +85,13 @@ class Connections:
         engine: Engine,
         vault: Vault,
         *,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] | None = None,
     ) -> None:
+        """Without a `clock` of the caller's, hosts agree on times by the store's own."""
         self._engine = engine
         self._vault = vault
-        self._clock = clock
+        self._given_clock = clock
+        self._clock = clock or (lambda: datetime.now(UTC))
 
     def add_service_key(self, user_id: str, workspace_id: str, key: str) -> Connection:
         """The workspace's new connection with a static key. Raises SettingsError for an odd key."""
@@ -107,10 +110,10 @@ class Connections:
             self._vault, user_id, workspace_id, ConnectionKind.OAUTH, tokens, self._clock()
         )
         this_one = is_of(user_id, workspace_id)
-        with writing(self._engine) as connection:
+        with writing(self._engine, by_rows=True) as connection:
             known = connection.execute(select(*SHOWN).where(this_one)).first()
             if known is None:
-                connection.execute(insert(connections).values(row))
+                insert_if_new(connection, connections, row)
                 known = connection.execute(select(*SHOWN).where(this_one)).one()
             return connection_of(known)
 
@@ -175,7 +178,7 @@ class Connections:
 
     def tokens(self, connection_id: str) -> StoredTokens:
         """The tokens of one connection, for `hubspot/auth.py`."""
-        return StoredTokens(self._engine, self._vault, connection_id, clock=self._clock)
+        return StoredTokens(self._engine, self._vault, connection_id, clock=self._given_clock)
 
     def check_keys(self) -> None:
         """Raises WrongEncryptionKey if any stored tokens do not open with the keys given."""
@@ -200,7 +203,7 @@ class Connections:
             return connection_of(connection.execute(chosen).one())
 
     def _change(self, connection_id: str, changes: Mapping[str, Any]) -> None:
-        with writing(self._engine) as connection:
+        with writing(self._engine, by_rows=True) as connection:
             connection.execute(
                 update(connections)
                 .where(connections.c.id == connection_id)

@@ -1,29 +1,30 @@
 """Opens the operational store and lends connections for one transaction at a time.
 
-The only module that knows which database is behind the URL; it must not know what the tables mean.
+With its two engines and `row_locks.py` all that knows which database is behind the URL; it must
+not know what the tables mean.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, func, inspect, make_url, select
 from sqlalchemy import exc as sql_errors
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from target_hubspot_calls.errors import StoreUnavailable
 from target_hubspot_calls.store.migrations import NewerSchema, upgrade
+from target_hubspot_calls.store.postgresql_engine import postgresql_engine
+from target_hubspot_calls.store.sqlite_engine import alone_in, create_private_file, sqlite_engine
 
 BUSY_TIMEOUT_S = 30
 _WRITING = "hubspot_calls_writing"
-# Any constant does, as long as every version of this program uses the same one.
-_POSTGRESQL_WRITERS = 0x68636D69
+# Any constants do, as long as every version of this program uses the same ones.
+_WRITERS = 0x68636D69
+_ACCEPTERS = 0x68636D6A
 
 
 def open_database(url: str) -> Engine:
@@ -36,14 +37,14 @@ def open_database(url: str) -> Engine:
     try:
         if address.get_backend_name() == "sqlite":
             path = Path(str(address.database))
-            _create_private_file(path)
-            engine = _sqlite_engine(address)
-            with _alone_in(path.parent), writing(engine) as connection:
+            create_private_file(path)
+            engine = sqlite_engine(address, writing=_WRITING, wait_s=BUSY_TIMEOUT_S)
+            with alone_in(path.parent, wait_s=BUSY_TIMEOUT_S), writing(engine) as connection:
                 upgrade(connection)
         else:
-            engine = _postgresql_engine(address)
+            engine = postgresql_engine(address, lock_wait_s=BUSY_TIMEOUT_S)
             with writing(engine) as connection:
-                upgrade(connection)
+                upgrade(connection, begin=lambda: _keep_out_others(connection))
     except BaseException as err:
         if engine is not None:
             engine.dispose()
@@ -68,7 +69,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
     Raises StoreUnavailable for whatever the database refuses.
     """
     options: dict[str, Any] = {_WRITING: False}
-    if engine.dialect.name == "postgresql":
+    if is_shared(engine):
         options |= {"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"}
     with _wall(engine), engine.connect() as connection:
         connection = connection.execution_options(**options)
@@ -77,16 +78,68 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
+def writing(engine: Engine, *, by_rows: bool = False) -> Iterator[Connection]:
     """A connection in a transaction that is committed at the end, or undone by any exception.
 
-    There is one writer at a time, from the start of the transaction (waiting up to 30 s), so
-    whoever reads and then writes in here never loses to another process. Raises StoreUnavailable.
+    There is one such writer at a time, from the start of the transaction (waiting up to 30 s), so
+    whoever reads and then writes in here never loses to another process. Those that write
+    `by_rows` are let in beside it, and beside each other, where the database locks rows: they
+    keep to what `row_locks.py` says. Raises StoreUnavailable.
     """
     with _wall(engine), engine.connect() as connection:
         connection = connection.execution_options(**{_WRITING: True})
         with connection.begin():
+            if not by_rows:
+                _take_turn(connection, _WRITERS)
             yield connection
+
+
+def take_turn_to_accept(connection: Connection) -> None:
+    """Makes this transaction, until its end, the only one that adds calls to the ledger."""
+    _take_turn(connection, _ACCEPTERS)
+
+
+def server_time(connection: Connection) -> datetime | None:
+    """What the database server's clock says now; None where this machine's clock is the only one.
+
+    Hosts whose own clocks disagree agree on this one.
+    """
+    if not is_shared(connection.engine):
+        return None
+    now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    return now.astimezone(UTC)
+
+
+def is_shared(engine: Engine) -> bool:
+    """True if the store may be used by several hosts; a file is one machine's."""
+    return engine.dialect.name == "postgresql"
+
+
+def beside(engine: Engine, *, statement_s: float) -> Engine:
+    """One more connection to a shared store, for what must not wait until one is free.
+
+    Its statements, and what they wait for, take no longer than so many seconds each.
+    """
+    return postgresql_engine(
+        engine.url, lock_wait_s=statement_s, statement_s=statement_s, kept=1, more=0
+    )
+
+
+def _keep_out_others(connection: Connection) -> None:
+    """Makes a migration wait for all who write by rows, and them for it, in no circle.
+
+    They lock a call before what is written about it, so that is the order here too.
+    """
+    connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+    tables = sorted(inspect(connection).get_table_names(), key=lambda name: (name != "calls", name))
+    if tables:
+        connection.exec_driver_sql(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
+
+
+def _take_turn(connection: Connection, queue: int) -> None:
+    """Waits for whoever is before us in this queue; a file has one writer at a time anyway."""
+    if is_shared(connection.engine):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({queue})")
 
 
 def _parse(url: str) -> URL:
@@ -117,88 +170,6 @@ def _place(address: URL) -> str:
     if address.get_backend_name() == "sqlite":
         return f"operational store {address.database}"
     return f"operational store (PostgreSQL {address.database} on {address.host or 'this machine'})"
-
-
-def _create_private_file(path: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        # An existing file is not opened here: closing it again would drop the locks that SQLite
-        # holds on it elsewhere in this process (sqlite.org/howtocorrupt.html, 2.2).
-        made = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-    except FileExistsError:
-        return
-    os.close(made)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
-@contextmanager
-def _alone_in(directory: Path) -> Iterator[None]:
-    # Switching a new file to WAL fails now and then, without waiting, while another process does
-    # the same (3 of 1,800 openings, six at once, SQLite 3.40), so openings take turns.
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        give_up_at = time.monotonic() + BUSY_TIMEOUT_S
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > give_up_at:
-                    raise
-                time.sleep(0.02)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _sqlite_engine(address: URL) -> Engine:
-    engine = create_engine(address, hide_parameters=True)
-    event.listen(engine, "connect", _prepare_sqlite_connection)
-    event.listen(engine, "begin", _begin_sqlite_transaction)
-    return engine
-
-
-def _prepare_sqlite_connection(connection: Any, _entry: ConnectionPoolEntry) -> None:
-    # None: the driver begins no transaction by itself, which it would do too late, at the first
-    # write (docs.sqlalchemy.org, SQLite, "Serializable isolation / Savepoints").
-    connection.isolation_level = None
-    for setting in (
-        f"busy_timeout = {BUSY_TIMEOUT_S * 1000}",
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        "foreign_keys = ON",
-    ):
-        connection.execute(f"PRAGMA {setting}").close()
-
-
-def _begin_sqlite_transaction(connection: Connection) -> None:
-    to_write = connection.get_execution_options().get(_WRITING, False)
-    connection.exec_driver_sql(f"PRAGMA query_only = {'OFF' if to_write else 'ON'}")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if to_write else "BEGIN")
-
-
-def _postgresql_engine(address: URL) -> Engine:
-    try:
-        engine = create_engine(address, hide_parameters=True, pool_pre_ping=True)
-    except ModuleNotFoundError as err:
-        raise StoreUnavailable(
-            "The database URL names PostgreSQL and its driver is not installed:"
-            " pip install 'psycopg[binary]'."
-        ) from err
-    event.listen(engine, "begin", _begin_postgresql_transaction)
-    return engine
-
-
-def _begin_postgresql_transaction(connection: Connection) -> None:
-    # As SQLite does it: else two processes that take over a call at once both insert it, and one
-    # of them fails.
-    if connection.get_execution_options().get(_WRITING, False):
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{BUSY_TIMEOUT_S}s'")
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_POSTGRESQL_WRITERS})")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, select
 
 from target_hubspot_calls.store.database import reading
-from target_hubspot_calls.store.ledger_rows import SETTLED
+from target_hubspot_calls.store.ledger_rows import DUE, WAITING
 from target_hubspot_calls.store.schema import calls, connections, outbox
 
 
@@ -49,7 +49,7 @@ def load_figures(engine: Engine) -> StoreFigures:
         return StoreFigures(
             calls=_call_counts(connection),
             oldest_open_at=connection.scalar(
-                select(func.min(calls.c.accepted_at)).where(calls.c.state != SETTLED)
+                select(func.min(calls.c.accepted_at)).where(calls.c.state.in_((DUE, WAITING)))
             ),
             outbox_rows=connection.scalar(select(func.count()).select_from(outbox)) or 0,
             connections=_connection_counts(connection),

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Engine, and_, select
 
 from target_hubspot_calls.call import Call, Workspace
 from target_hubspot_calls.store.database import reading
-from target_hubspot_calls.store.ledger_rows import DUE, WAITING, call_of
+from target_hubspot_calls.store.ledger_rows import DUE, FORGOTTEN, WAITING, call_of
 from target_hubspot_calls.store.schema import calls as table
 
 
@@ -55,6 +55,11 @@ class KnownCall:
         return self.state == WAITING
 
     @property
+    def is_forgotten(self) -> bool:
+        """True if the call's data was deleted."""
+        return self.state == FORGOTTEN
+
+    @property
     def is_moving(self) -> bool:
         """True if something is going to become of the call, or of its recording, by itself."""
         return self.is_due or self.recording_due_at is not None
@@ -78,6 +83,12 @@ class KnownCalls:
             return None
         told = {column.name: row._mapping[column.name] for column in _COLUMNS}
         return KnownCall(call=call_of(row), **told)
+
+    def workspaces_of(self, call_id: str) -> list[Workspace]:
+        """Whose calls have this id."""
+        query = select(table.c.user_id, table.c.workspace_id).where(table.c.call_id == call_id)
+        with reading(self._engine) as connection:
+            return [Workspace(*row) for row in connection.execute(query)]
 
     def changed_at(self, workspace: Workspace, call_id: str) -> datetime | None:
         """When the call's line last changed, None if the workspace has no such call."""

@@ -24,8 +24,11 @@ from target_hubspot_calls.errors import Reason, Status
 from target_hubspot_calls.outcome import Outcome, RecordingOutcome
 from target_hubspot_calls.store.schema import calls as table
 
-# A row is "due" (try it at due_at), "waiting" (until a person has acted) or "settled".
-DUE, WAITING, SETTLED = "due", "waiting", "settled"
+# A row is "due" (try it at due_at), "waiting" (until a person has acted) or "settled". That of a
+# call whose data was deleted is "forgotten" and never changes again (forgotten.py).
+DUE, WAITING, SETTLED, FORGOTTEN = "due", "waiting", "settled", "forgotten"
+# An entry of PostgreSQL's index fits into a third of a page; no address of a phone is longer.
+LONGEST_NUMBER_BYTES, CUT_NUMBER = 100, 25
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ def new_row(call: Call, now: datetime) -> dict[str, Any]:
         "attempt": 0,
         "call_started_at": call.started_at,
         "recording_url_expires_at": call.recording_expires_at,
+        "customer_number": number_column(call.customer_number),
         "accepted_at": now,
         "updated_at": now,
     }
@@ -130,6 +134,7 @@ def merged_parameters(row: Row[Any], fuller: Call, now: datetime) -> dict[str, A
         "b_attempt": 0 if told_more and settled else row.attempt,
         "b_started_at": fuller.started_at,
         "b_expires_at": fuller.recording_expires_at,
+        "b_number": number_column(fuller.customer_number),
         "b_now": now,
     }
 
@@ -248,6 +253,13 @@ def log_row(
         "created_at": now.isoformat(),
         "run_id": run_id,
     }
+
+
+def number_column(written_number: str | None) -> str | None:
+    """The number as its column keeps it: as it was written, or cut if no number is so long."""
+    if written_number is None or len(written_number.encode()) <= LONGEST_NUMBER_BYTES:
+        return written_number
+    return written_number[:CUT_NUMBER]
 
 
 def key_parameters(call: Call) -> dict[str, Any]:

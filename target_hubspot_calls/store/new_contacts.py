@@ -10,9 +10,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Engine, and_, delete, insert, select, update
+from sqlalchemy import Engine, and_, delete, select, update
 
 from target_hubspot_calls.store.database import reading, writing
+from target_hubspot_calls.store.row_locks import insert_if_new
 from target_hubspot_calls.store.schema import new_contacts as table
 
 
@@ -44,14 +45,10 @@ class NewContacts:
     ) -> bool:
         """True if we alone may create the contact now; `known` is what `load` said of it."""
         this_one = and_(table.c.portal_id == portal_id, table.c.number == number)
-        with writing(self._engine) as connection:
+        with writing(self._engine, by_rows=True) as connection:
             if known is None:
-                if connection.execute(select(table.c.number).where(this_one)).first():
-                    return False
-                connection.execute(
-                    insert(table).values(portal_id=portal_id, number=number, intended_at=now)
-                )
-                return True
+                row = {"portal_id": portal_id, "number": number, "intended_at": now}
+                return insert_if_new(connection, table, row)
             unchanged = and_(table.c.contact_id.is_(None), table.c.intended_at == known.intended_at)
             taken = connection.execute(
                 update(table).where(this_one, unchanged).values(intended_at=now)
@@ -60,7 +57,7 @@ class NewContacts:
 
     def save(self, portal_id: int, number: str, contact_id: str) -> None:
         """Notes the contact that exists now."""
-        with writing(self._engine) as connection:
+        with writing(self._engine, by_rows=True) as connection:
             connection.execute(
                 update(table)
                 .where(table.c.portal_id == portal_id, table.c.number == number)
@@ -69,7 +66,7 @@ class NewContacts:
 
     def forget(self, portal_id: int, number: str) -> None:
         """Forgets a contact that has gone, or an announcement nothing came of."""
-        with writing(self._engine) as connection:
+        with writing(self._engine, by_rows=True) as connection:
             connection.execute(
                 delete(table).where(table.c.portal_id == portal_id, table.c.number == number)
             )

@@ -7,14 +7,27 @@ what is in them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, delete, func, select
+from sqlalchemy import Connection, Engine, func, select
 
 from target_hubspot_calls.store.database import reading, writing
+from target_hubspot_calls.store.history_rows import append_history
+from target_hubspot_calls.store.many_rows import insert_all
+from target_hubspot_calls.store.row_locks import delete_unlocked, pieces
 from target_hubspot_calls.store.schema import outbox
 
-_IDS_PER_STATEMENT = 500
+
+def append_to_outbox(connection: Connection, rows: Sequence[dict[str, Any]], now: datetime) -> None:
+    """Adds rows, each with its `id`, in the transaction of what they tell of.
+
+    The history that several hosts share gets them at once; what waits is DuckDB's.
+    """
+    append_history(connection, rows)
+    insert_all(
+        connection, outbox, [{"id": row["id"], "row": row, "created_at": now} for row in rows]
+    )
 
 
 class Outbox:
@@ -33,10 +46,10 @@ class Outbox:
         """Forgets rows that are safely elsewhere; ids that are not there do not matter."""
         if not ids:
             return
-        with writing(self._engine) as connection:
-            for start in range(0, len(ids), _IDS_PER_STATEMENT):
-                some = ids[start : start + _IDS_PER_STATEMENT]
-                connection.execute(delete(outbox).where(outbox.c.id.in_(some)))
+        with writing(self._engine, by_rows=True) as connection:
+            for some in pieces(ids):
+                # What somebody else deletes now needs no second deletion.
+                delete_unlocked(connection, outbox, outbox.c.id.in_(some))
 
     def count(self) -> int:
         """How many rows wait."""

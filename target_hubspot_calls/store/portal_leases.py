@@ -6,25 +6,29 @@ Knows nothing of HubSpot's API; time comes in as an argument.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from enum import Enum, auto
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, select
 
-from target_hubspot_calls.store.database import writing
+from target_hubspot_calls.store import one_holder
+from target_hubspot_calls.store.database import reading
+from target_hubspot_calls.store.one_holder import Taken
 from target_hubspot_calls.store.schema import portal_leases as table
 
-# Past whatever the clock says: it may have been set back since the lease was taken.
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+Lease = Taken
 
 
-class Lease(Enum):
-    """What came of asking for a portal: another has it, it is ours, or ours after another's."""
+@dataclass(frozen=True)
+class Spent:
+    """What the holder before used of the portal's pace, when it gave the portal back.
 
-    REFUSED = auto()
-    OURS = auto()
-    TAKEN_OVER = auto()
+    `free_after_s` says of each request's slot, searches aside, in how many seconds it was free.
+    """
+
+    given_back_at: datetime
+    free_after_s: Sequence[float]
 
 
 class PortalLeases:
@@ -46,24 +50,39 @@ class PortalLeases:
 
         `is_dead` says of another holder that it surely lives no more.
         """
-        this_one = table.c.portal_id == portal_id
-        lease = {"holder": holder, "expires_at": now + timedelta(seconds=for_s)}
-        with writing(self._engine) as connection:
-            known = connection.execute(select(table).where(this_one).with_for_update()).first()
-            if known is None:
-                connection.execute(insert(table).values(portal_id=portal_id, **lease))
-                return Lease.OURS
-            is_free = known.expires_at <= now
-            if known.holder != holder and not is_free and not is_dead(known.holder):
-                return Lease.REFUSED
-            connection.execute(update(table).where(this_one).values(lease))
-            return Lease.OURS if known.holder == holder else Lease.TAKEN_OVER
+        return one_holder.take(
+            self._engine,
+            table,
+            portal_id,
+            holder,
+            for_s=for_s,
+            clock=lambda _: now,
+            is_dead=is_dead,
+            unless_given_back={"given_back_at": None, "free_after_s": None},
+        )
 
-    def give_back(self, portal_id: int, holder: str) -> None:
+    def spent_before(self, portal_id: int) -> Spent | None:
+        """What the last holder left when it gave the portal back; None if it never did.
+
+        To be asked by a holder that has just taken over: renewing forgets it.
+        """
+        columns = (table.c.given_back_at, table.c.free_after_s)
+        query = select(*columns).where(table.c.portal_id == portal_id)
+        with reading(self._engine) as connection:
+            row = connection.execute(query).first()
+        if row is None or row.given_back_at is None:
+            return None
+        return Spent(row.given_back_at, row.free_after_s or [])
+
+    def give_back(self, portal_id: int, holder: str, spent: Spent | None = None) -> None:
         """Ends the lease of this holder, and nobody else's; the table still says whose it was."""
-        with writing(self._engine) as connection:
-            connection.execute(
-                update(table)
-                .where(table.c.portal_id == portal_id, table.c.holder == holder)
-                .values(expires_at=_LONG_AGO)
-            )
+        one_holder.give_back(
+            self._engine,
+            table,
+            portal_id,
+            holder,
+            {
+                "given_back_at": spent.given_back_at if spent else None,
+                "free_after_s": list(spent.free_after_s) if spent else None,
+            },
+        )

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Engine, or_, select, update
+from sqlalchemy import Connection, Engine, or_, select, update
 
 from target_hubspot_calls.errors import NotConnected
-from target_hubspot_calls.store.database import reading, writing
+from target_hubspot_calls.store.database import reading, server_time, writing
 from target_hubspot_calls.store.schema import connections
 from target_hubspot_calls.store.vault import Vault
 from target_hubspot_calls.tokens import TokenSet
@@ -38,8 +38,14 @@ class StoredTokens:
     """
 
     def __init__(
-        self, engine: Engine, vault: Vault, connection_id: str, *, clock: Callable[[], datetime]
+        self,
+        engine: Engine,
+        vault: Vault,
+        connection_id: str,
+        *,
+        clock: Callable[[], datetime] | None = None,
     ) -> None:
+        """Without a `clock` it is the store's: that of PostgreSQL's server, else this machine's."""
         self._engine = engine
         self._vault = vault
         self._id = connection_id
@@ -79,13 +85,13 @@ class StoredTokens:
             "expires_at": tokens.expires_at,
             "refresh_holder": None,
             "refresh_until": None,
-            "updated_at": self._clock(),
         }
         if tokens.scopes:
             changes["scopes"] = list(tokens.scopes)
         if tokens.portal_id is not None:
             changes["portal_id"] = tokens.portal_id
-        with writing(self._engine) as connection:
+        with writing(self._engine, by_rows=True) as connection:
+            changes["updated_at"] = self._now(connection)
             saved = connection.execute(
                 update(connections).where(connections.c.id == self._id).values(changes)
             )
@@ -93,23 +99,28 @@ class StoredTokens:
             raise self._gone()
 
     def _claim_refresh(self, holder: str, for_s: float) -> bool:
-        now = self._clock()
-        free = or_(connections.c.refresh_holder.is_(None), connections.c.refresh_until <= now)
-        claim = (
-            update(connections)
-            .where(connections.c.id == self._id, free)
-            .values(refresh_holder=holder, refresh_until=now + timedelta(seconds=for_s))
-        )
-        with writing(self._engine) as connection:
+        with writing(self._engine, by_rows=True) as connection:
+            now = self._now(connection)
+            free = or_(connections.c.refresh_holder.is_(None), connections.c.refresh_until <= now)
+            claim = (
+                update(connections)
+                .where(connections.c.id == self._id, free)
+                .values(refresh_holder=holder, refresh_until=now + timedelta(seconds=for_s))
+            )
             return connection.execute(claim).rowcount == 1
 
     def _release_refresh(self, holder: str) -> None:
-        with writing(self._engine) as connection:
+        with writing(self._engine, by_rows=True) as connection:
             connection.execute(
                 update(connections)
                 .where(connections.c.id == self._id, connections.c.refresh_holder == holder)
                 .values(refresh_holder=None, refresh_until=None)
             )
+
+    def _now(self, connection: Connection) -> datetime:
+        if self._clock is not None:
+            return self._clock()
+        return server_time(connection) or datetime.now(UTC)
 
     def _gone(self) -> NotConnected:
         return NotConnected(

@@ -6,7 +6,7 @@ Opens the file late and closes it early; must not know the store, HubSpot or Sin
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +14,14 @@ from typing import Any, Protocol
 
 import duckdb
 
+from target_hubspot_calls.sync_log.face import HistoryReader
 from target_hubspot_calls.sync_log.filters import HistoryFilter
+from target_hubspot_calls.sync_log.forgetting import (
+    CallId,
+    count_rows,
+    find_calls,
+    forget_rows,
+)
 from target_hubspot_calls.sync_log.opening import (
     SyncLogBusy,
     SyncLogError,
@@ -33,6 +40,7 @@ from target_hubspot_calls.sync_log.reading import (
     has_table,
     read_call_status,
     read_days,
+    read_hours,
     read_newest,
     read_outcome_counts,
     read_row,
@@ -48,6 +56,7 @@ __all__ = [
     "DayCount",
     "HistoryFilter",
     "HistoryPage",
+    "HistoryReader",
     "HistoryView",
     "NumbersPage",
     "OutboxLike",
@@ -74,7 +83,7 @@ class OutboxLike(Protocol):
         """Forgets rows; ids that are not there do not matter."""
 
 
-class SyncLog:
+class SyncLog(HistoryReader):
     """The sync log at `path`; waits up to `wait_s` seconds for a file another process has open."""
 
     def __init__(
@@ -107,32 +116,25 @@ class SyncLog:
                 with connection.appender("hubspot_sync_logs") as appender:
                     appender.append_rows(values.values())
 
-    def history(
-        self,
-        *,
-        user_id: str | None = None,
-        workspace_id: str | None = None,
-        status: str | None = None,
-        reason: str | None = None,
-        call_id: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        query: str | None = None,
-        limit: int = 50,
-        offset: int = 0,
-    ) -> HistoryPage:
-        """One page of all attempts, as `page` gives it. Raises SyncLogBusy, SyncLogUnavailable."""
-        wanted = HistoryFilter(user_id, workspace_id, status, reason, call_id, since, until, query)
-        return self.page(wanted, limit=limit, offset=offset)
+    def calls_of_number(self, digits: str, is_number: Callable[[str], bool]) -> set[CallId]:
+        """The calls of a number, of which `digits` are the national ones, however it is written.
 
-    def page(
-        self, wanted: HistoryFilter, *, as_of: str | None = None, limit: int = 50, offset: int = 0
-    ) -> HistoryPage:
-        """Rows the filter finds, newest first; `as_of` of the first page keeps the others in step.
-
-        Raises UnknownRow, SyncLogBusy, SyncLogUnavailable.
+        Raises SyncLogBusy, SyncLogUnavailable.
         """
-        return self.view(wanted, as_of=as_of, limit=limit, offset=offset).page
+        with self._reading() as connection:
+            return set() if connection is None else find_calls(connection, digits, is_number)
+
+    def count_telling(self, calls: Iterable[CallId]) -> int:
+        """How many rows of the calls tell of a person. Raises SyncLogBusy, SyncLogUnavailable."""
+        with self._reading() as connection:
+            return 0 if connection is None else count_rows(connection, calls)[1]
+
+    def forget(self, calls: Iterable[CallId]) -> int:
+        """Takes what rows of the calls say of a person out of the file; returns how many did.
+
+        Raises SyncLogBusy, SyncLogUnavailable.
+        """
+        return forget_rows(self._file, calls)
 
     def view(
         self, wanted: HistoryFilter, *, as_of: str | None = None, limit: int = 50, offset: int = 0
@@ -163,7 +165,7 @@ class SyncLog:
                 return HistoryPage([], 0)
             return read_rows_behind(connection, wanted, as_of, last, limit)
 
-    def row(self, user_id: str, workspace_id: str, row_id: str) -> dict[str, Any] | None:
+    def row(self, user_id: str, workspace_id: str, row_id: str, /) -> dict[str, Any] | None:
         """The workspace's row of this id. Raises SyncLogBusy, SyncLogUnavailable."""
         with self._reading() as connection:
             if connection is None:
@@ -171,7 +173,7 @@ class SyncLog:
             return read_row(connection, user_id, workspace_id, row_id)
 
     def story(
-        self, user_id: str, workspace_id: str, call_id: str, *, limit: int = 1000
+        self, user_id: str, workspace_id: str, call_id: str, /, *, limit: int = 1000
     ) -> list[dict[str, Any]]:
         """One call's latest rows, oldest first. Raises SyncLogBusy, SyncLogUnavailable."""
         with self._reading() as connection:
@@ -207,10 +209,18 @@ class SyncLog:
         with self._reading() as connection:
             return [] if connection is None else read_spans(connection, wanted, begins)
 
-    def newest_id(self, user_id: str, workspace_id: str) -> str | None:
+    def newest_id(self, user_id: str, workspace_id: str, /) -> str | None:
         """The id of the workspace's row written last. Raises SyncLogBusy, SyncLogUnavailable."""
         with self._reading() as connection:
             return None if connection is None else read_newest(connection, user_id, workspace_id)
+
+    def hours(self, since: datetime, until: datetime) -> dict[datetime, tuple[int, int]]:
+        """What each hour has of the time: how many rows, and a sum over their ids.
+
+        Raises SyncLogBusy, SyncLogUnavailable.
+        """
+        with self._reading() as connection:
+            return {} if connection is None else read_hours(connection, since, until)
 
     def version(self) -> object:
         """Another value after every write; the file is not opened. Raises SyncLogUnavailable."""

@@ -111,16 +111,44 @@ class SyncLogFile:
         finally:
             _ONE_WRITER.release()
 
+    @contextmanager
+    def attached(self, attach: str, draft: Path) -> Iterator[duckdb.DuckDBPyConnection | None]:
+        """A connection that has the file attached by this statement, or None if there is no file.
+
+        Nobody else has it open meanwhile. `draft` is the path of another file that is to take its
+        place; what a killed process left there is gone. Raises SyncLogBusy, SyncLogUnavailable.
+        """
+        if not _ONE_WRITER.acquire(timeout=self._wait_s):
+            raise self._busy(None)
+        try:
+            with self._wall(), _private_files():
+                if not self.path.exists():
+                    yield None
+                    return
+                with self._once_free(lambda: _attached(attach, self.path)) as connection:
+                    for left in (draft, Path(f"{draft}.wal")):
+                        left.unlink(missing_ok=True)
+                    yield connection
+        finally:
+            _ONE_WRITER.release()
+
     def version(self) -> object:
         """Another value whenever something was written. Raises SyncLogUnavailable."""
         with self._wall():
             return tuple(_stamp(path) for path in (self.path, Path(f"{self.path}.wal")))
 
     def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+        return self._once_free(
+            lambda: duckdb.connect(self.path, read_only=read_only, config=_CONFIG)
+        )
+
+    def _once_free(
+        self, connect: Callable[[], duckdb.DuckDBPyConnection]
+    ) -> duckdb.DuckDBPyConnection:
         give_up_at = self._clock() + self._wait_s
         while True:
             try:
-                return duckdb.connect(self.path, read_only=read_only, config=_CONFIG)
+                return connect()
             except duckdb.Error as err:
                 if not _LOCKED.search(str(err)):
                     raise
@@ -147,6 +175,8 @@ class SyncLogFile:
             advice = "check its path, its rights and the free space"
             if "not a valid DuckDB database" in reason:
                 advice = "put it aside and a new one is started"
+            if str(err).startswith("Corrupt database file"):
+                reason, advice = "it is damaged", "put it aside and a new one is started"
             raise SyncLogUnavailable(
                 f"The sync log {self.path} cannot be used: {reason.rstrip('!.')}; {advice}."
             ) from err
@@ -173,6 +203,16 @@ def _private_files() -> Iterator[None]:
         yield
     finally:
         os.umask(previous)
+
+
+def _attached(attach: str, path: Path) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(config=_CONFIG)
+    try:
+        connection.execute(attach, {"path": str(path)})
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _make_file(path: Path, setup: Sequence[str]) -> None:

@@ -71,6 +71,16 @@ SELECT id
 FROM hubspot_sync_logs
 WHERE id BETWEEN $first_id AND $last_id AND id IN (SELECT unnest($ids));
 
+-- name: rows_per_hour
+-- How many rows each hour has, and a sum over their ids that tells if they are the same rows.
+SELECT
+    date_trunc('hour', created_at) AS hour,
+    count(*) AS rows,
+    sum(CAST('0x' || substr(md5(id), 1, 8) AS BIGINT)) AS digest
+FROM hubspot_sync_logs
+WHERE created_at >= $since AND created_at < $until
+GROUP BY hour;
+
 -- name: matching
 -- A filter that is NULL lets everything pass; a query without letters spares the rows lower().
 (CAST($user_id AS VARCHAR) IS NULL OR user_id = $user_id)
@@ -327,3 +337,51 @@ FROM call_status
 WHERE @matching
 ORDER BY created_at DESC, id DESC
 LIMIT $limit OFFSET $offset;
+
+-- name: calls_of_number
+-- Calls of numbers that have these digits in this order, whatever is written between them.
+SELECT DISTINCT user_id, workspace_id, call_id, phone_number
+FROM hubspot_sync_logs
+WHERE call_id IS NOT NULL AND phone_number LIKE $pattern;
+
+-- name: is_of_calls
+-- The rows of some calls.
+(user_id, workspace_id, call_id) IN (
+    SELECT unnest($user_ids), unnest($workspace_ids), unnest($call_ids)
+)
+
+-- name: tells_of_a_person
+-- Rows that have not lost what they say of a person.
+coalesce(contact_id, error_message, phone_number, contact_match) IS NOT NULL
+
+-- name: count_of_calls
+-- How many rows there are of some calls, and how many of them tell of a person.
+SELECT count(*), count(*) FILTER (@tells_of_a_person)
+FROM hubspot_sync_logs
+WHERE @is_of_calls;
+
+-- name: attach_to_forget
+-- The file under a name of ours, whatever it is called.
+ATTACH $path AS kept;
+
+-- name: enter_kept
+-- Makes it the one that the other statements are about.
+USE kept;
+
+-- name: forget_calls
+-- The one change of rows that are there: a person asked for their data to be deleted.
+UPDATE hubspot_sync_logs
+SET contact_id = NULL, error_message = NULL, phone_number = NULL, contact_match = NULL
+WHERE @tells_of_a_person AND @is_of_calls;
+
+-- name: attach_draft
+-- The file that is to take its place, which DuckDB 1.5 can read too.
+ATTACH $path AS draft (STORAGE_VERSION 'v1.5.0');
+
+-- name: copy_to_draft
+-- All that is in the file, in the order in which it was written.
+COPY FROM DATABASE kept TO draft;
+
+-- name: detach_draft
+-- Closes it, with all of it on disk.
+DETACH draft;

@@ -224,6 +224,15 @@ def read_unmatched(
     return NumbersPage(numbers, total)
 
 
+def read_hours(
+    connection: Connection, since: datetime, until: datetime
+) -> dict[datetime, tuple[int, int]]:
+    """How many rows each hour has, and a sum over their ids."""
+    bounds = {"since": to_naive_utc(since, "since"), "until": to_naive_utc(until, "until")}
+    rows = _rows(connection, "rows_per_hour", bounds)
+    return {row["hour"]: (row["rows"], int(row["digest"])) for row in rows}
+
+
 def read_call_status(
     connection: Connection, wanted: HistoryFilter, *, limit: int, offset: int
 ) -> Rows:

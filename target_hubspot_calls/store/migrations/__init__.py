@@ -6,6 +6,7 @@ new step, which alters tables through `op.batch_alter_table` so that it works on
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect
@@ -17,10 +18,14 @@ class NewerSchema(Exception):
     """The database was made by a newer version of this program."""
 
 
-def upgrade(connection: Connection) -> None:
-    """Runs every step the database lacks. Raises NewerSchema for a step this code does not know."""
+def upgrade(connection: Connection, *, begin: Callable[[], None] = lambda: None) -> None:
+    """Runs every step the database lacks, after `begin` where there is one.
+
+    Raises NewerSchema for a step this code does not know.
+    """
     if _current_revision(connection) == _newest_revision():
         return
+    begin()
     # Imported when needed: Alembic takes a fifth of a second, and nearly every start needs none.
     from target_hubspot_calls.store.migrations.steps import run_missing_steps
 

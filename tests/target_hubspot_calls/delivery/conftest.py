@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,11 @@ from target_hubspot_calls.delivery import portals
 from target_hubspot_calls.delivery.run import Run
 from target_hubspot_calls.hubspot.pace import Pace
 from target_hubspot_calls.settings import TargetSettings
+from tests.target_hubspot_calls.store.postgresql_server import (
+    NoPostgreSQL,
+    PostgreSQLServer,
+    postgresql_server,
+)
 
 
 @pytest.fixture
@@ -105,3 +111,21 @@ def deliver(portal: Simulator, tmp_path: Path) -> Callable[..., Deliveries]:
         return Deliveries.of(portal, tmp_path, **values)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQLServer]:
+    """A server for stores that several hosts share."""
+    try:
+        with postgresql_server() as server:
+            yield server
+    except NoPostgreSQL as err:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(err))
+        pytest.skip(str(err))
+
+
+@pytest.fixture
+def shared_url(postgresql: PostgreSQLServer) -> str:
+    """The address of a new store that several hosts may share."""
+    return postgresql.new_database()

@@ -252,7 +252,7 @@ def test_updates_are_judged_alone_and_split_as_creates_are(
     ]
 
     results = Bench(sim, bench.contact_id, changed, Wire(strip_trace_ids=whole), True).run(
-        lambda portal, drafts: write.update(portal, NOTE, drafts, announce)
+        lambda portal, drafts: write.update(portal, NOTE, drafts, announce, announce)
     )
 
     refused = {d.call_id for i, d in enumerate(changed) if i in bad}

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from target_hubspot_calls.clock import Clock
-from target_hubspot_calls.delivery.leases import Leases
-from target_hubspot_calls.delivery.presence import Presence
+from target_hubspot_calls.delivery.leases import (
+    LEASE_S,
+    MARGIN_S,
+    HeldElsewhere,
+    Leases,
+    SpentBefore,
+)
+from target_hubspot_calls.delivery.presence import FilePresence
 from target_hubspot_calls.store.database import open_database
 from target_hubspot_calls.store.portal_leases import Lease, PortalLeases
 
 PORTAL = 4_000_000_001
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 class SlowToRenew(PortalLeases):
@@ -42,7 +52,7 @@ def test_a_portal_given_back_while_it_is_renewed_is_free(tmp_path: Path) -> None
         await asyncio.sleep(0)
 
     async def hold_and_give_back() -> None:
-        mine = Leases(store, "mine", Presence(tmp_path, "mine"), Clock(), sleep=no_wait)
+        mine = Leases(store, "mine", FilePresence(tmp_path, "mine"), Clock(), sleep=no_wait)
         await mine.take(PORTAL)
         await mine.begin()
         await asyncio.to_thread(store.renewing.wait, 5)
@@ -59,3 +69,198 @@ def test_a_portal_given_back_while_it_is_renewed_is_free(tmp_path: Path) -> None
     engine.dispose()
 
     assert lease is Lease.TAKEN_OVER
+
+
+class Known:
+    """How others count this run: to be said by a test."""
+
+    quiet_s = 5.0
+
+    def __init__(self) -> None:
+        self.is_counted: int | None = 1
+
+    def enter(self) -> None:
+        """Nothing to do."""
+
+    def leave(self) -> None:
+        """Nothing to do."""
+
+    def is_dead(self, holder: str) -> bool:
+        return holder == "dead"
+
+    def streak(self) -> int | None:
+        return self.is_counted
+
+
+class Host:
+    """One run's leases, with a stopwatch that a test moves; whoever waits moves it too."""
+
+    def __init__(self, store: PortalLeases, name: str = "mine", *, seconds: float = 0.0) -> None:
+        self.presence = Known()
+        self.seconds = seconds
+        self.leases = Leases(
+            store,
+            name,
+            self.presence,
+            Clock(now=self.now, monotonic=lambda: self.seconds),
+            sleep=self.sleep,
+        )
+
+    def now(self) -> datetime:
+        return NOON + timedelta(seconds=self.seconds)
+
+    async def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+    def take(self) -> Lease:
+        lease, _ = asyncio.run(self.leases.take(PORTAL))
+        return lease
+
+    def may_send(self) -> bool:
+        try:
+            asyncio.run(self.leases.hold(PORTAL))
+        except HeldElsewhere:
+            return False
+        return True
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[PortalLeases]:
+    engine = open_database(f"sqlite:///{tmp_path}/store.db")
+    yield PortalLeases(engine)
+    engine.dispose()
+
+
+def take_as(store: PortalLeases, holder: str, at_s: float, *, dead: str = "") -> Lease:
+    return store.take(
+        PORTAL,
+        holder,
+        for_s=30,
+        now=NOON + timedelta(seconds=at_s),
+        is_dead=lambda name: name == dead,
+    )
+
+
+def test_who_holds_a_portal_may_send_without_asking_the_store(store: PortalLeases) -> None:
+    mine = Host(store)
+    mine.take()
+    take_as(store, "other", 1, dead="mine")
+
+    mine.seconds = LEASE_S - MARGIN_S - 0.1
+
+    assert mine.may_send()
+
+
+def test_nothing_is_sent_to_a_portal_that_is_not_ours(store: PortalLeases) -> None:
+    assert not Host(store).may_send()
+
+
+def test_a_lease_that_may_have_run_out_is_asked_for_again_before_anything_is_sent(
+    store: PortalLeases,
+) -> None:
+    mine = Host(store)
+    mine.take()
+    mine.seconds = LEASE_S - MARGIN_S
+
+    still_ours = mine.may_send()
+
+    assert still_ours
+    assert take_as(store, "other", LEASE_S + 10) is Lease.REFUSED
+
+
+def test_a_run_that_was_stopped_sends_nothing_to_a_portal_that_another_has_by_then(
+    store: PortalLeases,
+) -> None:
+    mine = Host(store)
+    mine.take()
+    take_as(store, "other", 15, dead="mine")
+    mine.seconds, mine.presence.is_counted = 20, 2
+
+    assert not mine.may_send()
+    assert mine.take() is Lease.REFUSED
+
+
+def test_a_run_that_was_stopped_and_missed_by_nobody_goes_on(store: PortalLeases) -> None:
+    mine = Host(store)
+    mine.take()
+
+    mine.seconds, mine.presence.is_counted = 20, 2
+
+    assert mine.may_send()
+
+
+def test_a_portal_that_another_had_in_between_is_told_to_be_taken_over(
+    store: PortalLeases,
+) -> None:
+    mine = Host(store)
+    mine.take()
+    take_as(store, "other", 15, dead="mine")
+    store.give_back(PORTAL, "other")
+    mine.seconds, mine.presence.is_counted = 20, 2
+
+    sent = mine.may_send()
+
+    assert not sent
+    assert mine.take() is Lease.TAKEN_OVER
+    assert mine.may_send()
+
+
+def test_while_a_run_is_not_heard_nothing_is_sent(store: PortalLeases) -> None:
+    mine = Host(store)
+    mine.take()
+    mine.presence.is_counted = None
+
+    sent = mine.may_send()
+
+    assert not sent
+    assert mine.seconds >= 10
+    assert mine.take() is Lease.REFUSED
+
+
+def test_a_request_waits_a_moment_for_the_run_to_be_heard_again(store: PortalLeases) -> None:
+    mine = Host(store)
+    mine.take()
+    mine.presence.is_counted = None
+
+    async def heard_after_two_seconds(seconds: float) -> None:
+        mine.seconds += seconds
+        if mine.seconds > 2:
+            mine.presence.is_counted = 2
+
+    mine.leases._sleep = heard_after_two_seconds
+
+    assert mine.may_send()
+    assert mine.seconds < 3
+
+
+def test_what_was_spent_is_told_to_the_next_holder_with_its_age(store: PortalLeases) -> None:
+    first, second = Host(store, "first"), Host(store, "second", seconds=4.0)
+    first.leases._sleep = for_ever
+
+    async def hand_over() -> None:
+        await first.leases.begin(lambda _: [1.0, 9.5])
+        await first.leases.take(PORTAL)
+        await first.leases.end()
+
+    asyncio.run(hand_over())
+
+    lease, spent = asyncio.run(second.leases.take(PORTAL))
+
+    assert lease is Lease.TAKEN_OVER
+    assert spent == SpentBefore(4.0, [5.5])
+
+
+async def for_ever(_: float) -> None:
+    await asyncio.Event().wait()
+
+
+def test_portals_in_use_are_kept_when_the_others_are_given_back(store: PortalLeases) -> None:
+    mine = Host(store)
+    mine.take()
+    asyncio.run(mine.leases.take(PORTAL + 1))
+
+    asyncio.run(mine.leases.give_back(but={PORTAL}))
+
+    other = store.take(PORTAL + 1, "other", for_s=30, now=NOON, is_dead=lambda _: False)
+    assert take_as(store, "other", 1) is Lease.REFUSED
+    assert other is Lease.TAKEN_OVER

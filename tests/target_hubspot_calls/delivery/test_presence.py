@@ -8,15 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from target_hubspot_calls.call import Call
-from target_hubspot_calls.delivery.presence import Presence
+from target_hubspot_calls.delivery.presence import FilePresence
 from target_hubspot_calls.store.database import open_database
 from target_hubspot_calls.store.ledger import Ledger
 from tests.target_hubspot_calls.delivery.conftest import Deliveries
 
 ENTER = """
 import sys, pathlib
-from target_hubspot_calls.delivery.presence import Presence
-Presence(pathlib.Path(sys.argv[1]), "other").enter()
+from target_hubspot_calls.delivery.presence import FilePresence
+FilePresence(pathlib.Path(sys.argv[1]), "other").enter()
 print("in", flush=True)
 sys.stdin.read()
 """
@@ -35,7 +35,7 @@ def a_run_elsewhere(folder: Path) -> subprocess.Popen[str]:
 
 
 def test_a_killed_run_is_dead_and_a_living_one_is_not(tmp_path: Path) -> None:
-    mine = Presence(tmp_path, "mine")
+    mine = FilePresence(tmp_path, "mine")
     mine.enter()
     other = a_run_elsewhere(tmp_path)
 
@@ -50,7 +50,7 @@ def test_a_killed_run_is_dead_and_a_living_one_is_not(tmp_path: Path) -> None:
 
 
 def test_of_a_run_that_was_never_here_nothing_is_known(tmp_path: Path) -> None:
-    mine = Presence(tmp_path, "mine")
+    mine = FilePresence(tmp_path, "mine")
     mine.enter()
 
     assert not mine.is_dead("on-another-machine")

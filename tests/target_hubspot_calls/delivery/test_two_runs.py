@@ -13,7 +13,7 @@ import pytest
 
 from hubspot_simulator import DEFAULT_PORTAL, Simulator
 from target_hubspot_calls.call import Call
-from target_hubspot_calls.delivery.presence import Presence
+from target_hubspot_calls.delivery.presence import FilePresence
 from target_hubspot_calls.delivery.run import Run
 from target_hubspot_calls.store.connections import Connections
 from target_hubspot_calls.store.database import open_database
@@ -41,7 +41,7 @@ class OtherRun:
     """A run in another process that holds the portal of these deliveries."""
 
     def __init__(self, deliveries: Deliveries) -> None:
-        self._presence = Presence(deliveries.settings.data_dir, "other-run")
+        self._presence = FilePresence(deliveries.settings.data_dir, "other-run")
         self._presence.enter()
         self._engine = open_database(deliveries.settings.store_url)
         self._leases = PortalLeases(self._engine)

@@ -220,6 +220,24 @@ def test_a_refused_refresh_token_asks_for_a_person_and_frees_the_claim(
     assert events == ["claim True", "release"]
 
 
+def test_a_refresh_token_that_another_process_has_renewed_meanwhile_is_no_dead_grant(
+    an_auth: Callable[..., PortalAuth], a_token_set: Callable[..., TokenSet], clock: Any
+) -> None:
+    renewed = a_token_set(access_token="canary-renewed")
+
+    async def scenario() -> httpx.Request:
+        store = MemoryTokens(a_token_set(expires_at=clock.now()))
+        flow = an_auth(store).async_auth_flow(httpx.Request("GET", URL))
+        await anext(flow)
+        # This process is stopped here for longer than its claim lasts.
+        await store.save(renewed)
+        return await flow.asend(a_reply(400, {"error": "invalid_grant"}))
+
+    request = asyncio.run(scenario())
+
+    assert request.headers["Authorization"] == "Bearer canary-renewed"
+
+
 def test_a_flow_that_is_abandoned_in_mid_refresh_frees_lock_and_claim(
     an_auth: Callable[..., PortalAuth], a_token_set: Callable[..., TokenSet], clock: Any
 ) -> None:

@@ -313,3 +313,64 @@ def test_a_portal_that_turns_out_to_be_known_has_the_pace_it_had() -> None:
 def test_a_pace_without_room_for_one_request_is_refused() -> None:
     with pytest.raises(ValueError, match="room"):
         Pace(0)
+
+
+def test_slots_that_another_process_took_count_until_they_are_free() -> None:
+    time = VirtualTime()
+    before = Pace(5, clock=time.monotonic, sleep=time.sleep)
+    after = Pace(5, clock=time.monotonic, sleep=time.sleep)
+    sent: list[float] = []
+
+    async def send(pace: Pace) -> None:
+        async with pace.slot(NOTES):
+            sent.append(time.now)
+
+    async def hand_over() -> None:
+        await time.run(*(asyncio.create_task(send(before)) for _ in range(3)))
+        time.now = 4.0
+        after.requests.take_over(before.requests.free_after_s())
+        await time.run(*(asyncio.create_task(send(after)) for _ in range(5)))
+
+    asyncio.run(hand_over())
+
+    assert sent == [0.0] * 3 + [4.0] * 2 + [pytest.approx(10.02)] * 3
+
+
+def test_a_slot_in_flight_is_handed_over_as_a_whole_window() -> None:
+    time = VirtualTime()
+    pace = Pace(5, clock=time.monotonic, sleep=time.sleep)
+
+    async def look() -> list[float]:
+        async with pace.slot(NOTES):
+            return pace.requests.free_after_s()
+
+    assert asyncio.run(look()) == [10.02]
+
+
+def test_a_guard_keeps_what_counts_from_leaving_and_not_token_requests() -> None:
+    sent: list[str] = []
+
+    class Refused(Exception):
+        pass
+
+    async def refuse() -> None:
+        raise Refused
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request.url.path)
+        return httpx.Response(200)
+
+    pace = Pace()
+    pace.guard(refuse)
+    transport = PacedTransport(httpx.MockTransport(answer), pace)
+
+    async def send_all() -> None:
+        await transport.handle_async_request(TOKEN)
+        for request in (NOTES, SEARCH):
+            with pytest.raises(Refused):
+                await transport.handle_async_request(request)
+
+    asyncio.run(send_all())
+
+    assert sent == [TOKEN.url.path]
+    assert pace.requests.taken == 1

@@ -6,7 +6,6 @@ file (`store_path`) on SQLite alone. Without a PostgreSQL server its half is ski
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,11 +19,6 @@ from sqlalchemy import Engine
 from target_hubspot_calls.store.connections import Connections
 from target_hubspot_calls.store.database import open_database
 from target_hubspot_calls.store.vault import Vault
-from tests.target_hubspot_calls.store.postgresql_server import (
-    NoPostgreSQL,
-    PostgreSQLServer,
-    postgresql_server,
-)
 
 
 class StandingClock:
@@ -52,20 +46,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "database" in metafunc.fixturenames:
         on_file = "store_path" in metafunc.fixturenames
         metafunc.parametrize("database", ["sqlite"] if on_file else ["sqlite", "postgresql"])
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[PostgreSQLServer]:
-    """A server with one database, `ours`, that has our tables."""
-    try:
-        with postgresql_server() as server:
-            server.run("CREATE DATABASE ours")
-            open_database(server.url("ours")).dispose()
-            yield server
-    except NoPostgreSQL as err:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(err))
-        pytest.skip(str(err))
 
 
 @pytest.fixture

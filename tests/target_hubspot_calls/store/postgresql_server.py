@@ -1,6 +1,7 @@
 """A PostgreSQL server of the tests' own: a new cluster in a temporary folder, on a socket there.
 
-Knows nothing of our tables. It keeps nothing and flushes nothing, so that it is quick.
+Knows nothing of our tables. It keeps nothing and, unless asked to, flushes nothing, so that it is
+quick.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ class PostgreSQLServer:
 
 
 @contextmanager
-def postgresql_server() -> Iterator[PostgreSQLServer]:
-    """A server while the block runs. Raises NoPostgreSQL."""
+def postgresql_server(**changes: str) -> Iterator[PostgreSQLServer]:
+    """A server while the block runs; its settings can be changed. Raises NoPostgreSQL."""
     programs = _programs()
     user = _user()
     # Short, as a socket's path has at most 107 bytes; and not below a folder only root may enter.
@@ -86,6 +87,7 @@ def postgresql_server() -> Iterator[PostgreSQLServer]:
             "max_connections": "60",
             # Not the zone that ours are kept in: who leaves that to the server is caught.
             "timezone": "Asia/Kolkata",
+            **changes,
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         with (folder / "log").open("wb") as log:

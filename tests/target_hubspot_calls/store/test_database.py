@@ -99,8 +99,11 @@ def test_each_connection_has_the_settings_that_keep_data_safe(engine, setting, v
 
 
 def test_the_migrations_make_exactly_the_tables_of_the_schema(engine):
+    # The history of several hosts is PostgreSQL's own, and tested where it is written.
+    options = {"include_name": lambda name, *_: name != "hubspot_sync_logs"}
     with reading(engine) as connection:
-        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+        context = MigrationContext.configure(connection, opts=options)
+        differences = compare_metadata(context, metadata)
 
     assert differences == []
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Barrier
 
 import pytest
 from sqlalchemy import Engine
 
-from target_hubspot_calls.store.portal_leases import Lease, PortalLeases
+from target_hubspot_calls.store.database import open_database
+from target_hubspot_calls.store.portal_leases import Lease, PortalLeases, Spent
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 PORTAL = 4_000_000_001
@@ -91,3 +94,71 @@ def test_a_lease_that_was_given_back_is_free_for_a_clock_that_was_set_back(
     leases.give_back(PORTAL, "first")
 
     assert take(leases, "second", at_s=-3600) is Lease.TAKEN_OVER
+
+
+def test_who_takes_over_learns_what_was_spent_before(leases: PortalLeases) -> None:
+    take(leases, "first")
+    spent = Spent(NOON, [0.5, 9.75])
+
+    leases.give_back(PORTAL, "first", spent)
+    lease = take(leases, "second", at_s=1)
+
+    assert lease is Lease.TAKEN_OVER
+    assert leases.spent_before(PORTAL) == spent
+
+
+def test_of_a_holder_that_died_nothing_is_known_not_even_of_the_time_before(
+    leases: PortalLeases,
+) -> None:
+    take(leases, "first")
+    leases.give_back(PORTAL, "first", Spent(NOON, [9.75]))
+    take(leases, "second")
+    take(leases, "second", at_s=10)
+
+    assert take(leases, "third", at_s=11, dead="second") is Lease.TAKEN_OVER
+
+    assert leases.spent_before(PORTAL) is None
+    assert leases.spent_before(PORTAL + 1) is None
+
+
+def test_a_holder_that_takes_over_and_dies_at_once_leaves_nothing_of_the_one_before(
+    leases: PortalLeases,
+) -> None:
+    take(leases, "first")
+    leases.give_back(PORTAL, "first", Spent(NOON, [9.75]))
+    take(leases, "second", at_s=1)
+
+    take(leases, "third", at_s=2, dead="second")
+
+    assert leases.spent_before(PORTAL) is None
+
+
+def test_two_that_ask_for_a_portal_nobody_had_yet_do_not_both_get_it(
+    leases: PortalLeases, url: str
+) -> None:
+    engines = [open_database(url) for _ in range(4)]
+    together = Barrier(4)
+
+    def ask(number: int) -> Lease:
+        together.wait()
+        return take(PortalLeases(engines[number]), f"host-{number}")
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = list(pool.map(ask, range(4)))
+
+    for each in engines:
+        each.dispose()
+    assert sorted(lease.name for lease in asked) == ["OURS", "REFUSED", "REFUSED", "REFUSED"]
+
+
+@pytest.mark.parametrize("ahead_s", [3, -3], ids=["ahead", "behind"])
+def test_a_host_whose_clock_is_three_seconds_off_takes_nothing_from_one_that_renews(
+    leases: PortalLeases, ahead_s: int
+) -> None:
+    answers = []
+    for at_s in range(0, 60, 5):
+        if at_s % 10 == 0:
+            answers.append(take(leases, "right", at_s=at_s))
+        answers.append(take(leases, "off", at_s=at_s + ahead_s))
+
+    assert answers == [Lease.OURS, Lease.REFUSED, Lease.REFUSED] * 6

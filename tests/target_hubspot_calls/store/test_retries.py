@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, event, select, update
 
 from target_hubspot_calls.call import Call, Workspace
 from target_hubspot_calls.errors import Reason, Status
 from target_hubspot_calls.outcome import Outcome
-from target_hubspot_calls.store.database import reading
+from target_hubspot_calls.store.database import open_database, reading, writing
 from target_hubspot_calls.store.ledger import Ledger
-from target_hubspot_calls.store.retries import CallRetry, Retried, Retries, RetryFilter
+from target_hubspot_calls.store.retries import (
+    CallKey,
+    CallRetry,
+    NewOutcome,
+    Retried,
+    Retries,
+    RetryFilter,
+    UndoneGroup,
+)
 from target_hubspot_calls.store.schema import calls
 
 HARBOR = Workspace("dana", "harbor-dental")
@@ -50,6 +59,15 @@ def stands(engine: Engine, a_call: Callable[..., Call], noon: datetime) -> Calla
         ledger.release([other for other in claims if other is not claim], holder="run/1", now=at)
 
     return bring
+
+
+def many_undone(engine: Engine, a_call: Callable[..., Call], noon: datetime, count: int) -> None:
+    ledger = Ledger(engine)
+    ledger.accept([a_call(id=f"call-{n}") for n in range(count)], now=noon)
+    claims = ledger.claim(HARBOR, holder="run/1", limit=count, for_s=60, now=noon)
+    ledger.settle(
+        [(claim, NOT_FOUND) for claim in claims], holder="run/1", kind="note", run_id="", now=noon
+    )
 
 
 def due_now(engine: Engine, now: datetime) -> dict[str, int]:
@@ -202,12 +220,7 @@ def test_the_time_of_the_outcome_bounds_what_is_put_back(
 def test_many_calls_are_put_back_by_a_search_too(
     retries: Retries, engine: Engine, a_call: Callable[..., Call], noon: datetime
 ) -> None:
-    ledger = Ledger(engine)
-    ledger.accept([a_call(id=f"call-{n}") for n in range(1201)], now=noon)
-    claims = ledger.claim(HARBOR, holder="run/1", limit=5000, for_s=60, now=noon)
-    ledger.settle(
-        [(claim, NOT_FOUND) for claim in claims], holder="run/1", kind="note", run_id="", now=noon
-    )
+    many_undone(engine, a_call, noon, 1201)
 
     counts = retries.put_back(RetryFilter(query="call-"), now=noon + timedelta(seconds=1))
 
@@ -281,3 +294,130 @@ def test_calls_are_found_by_spellings_of_a_number_or_by_its_end(
 
     assert counted == counts == Retried(matched=len(found), queued=len(found), in_line=0)
     assert due_now(engine, noon).keys() == found
+
+
+def test_finding_undone_calls_reads_their_index_alone(store_path: Path, engine: Engine) -> None:
+    wanted = RetryFilter(user_id="dana", workspace_id="harbor-dental", numbers=("+12025550142",))
+    statements = []
+    event.listen(
+        engine,
+        "before_cursor_execute",
+        lambda c, cursor, text, values, *more: statements.append((text, values)),
+    )
+
+    Retries(engine).put_back(wanted, now=datetime(2026, 11, 22, tzinfo=UTC))
+    Retries(engine).put_back(RetryFilter(), now=datetime(2026, 11, 22, tzinfo=UTC))
+
+    finding = [asked for asked in statements if asked[0].startswith("SELECT calls.user_id")]
+    with reading(engine) as connection:
+        plans = [
+            connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values).all()[0][-1]
+            for text, values in finding
+        ]
+    assert len(plans) == 2
+    assert all("USING COVERING INDEX ix_calls_undone" in plan for plan in plans)
+
+
+def test_many_calls_are_put_back_in_pieces_that_leave_room_for_other_writers(
+    retries: Retries, engine: Engine, a_call: Callable[..., Call], noon: datetime
+) -> None:
+    many_undone(engine, a_call, noon, 1201)
+    told: list[int] = []
+
+    def somebody_else_writes(keys: Sequence[CallKey]) -> None:
+        told.append(len(keys))
+        with writing(engine) as connection:
+            connection.execute(update(calls).values(updated_at=noon))
+
+    counts = retries.put_back(RetryFilter(), now=noon, tell=somebody_else_writes)
+
+    assert counts == Retried(matched=1201, queued=1201, in_line=0)
+    assert told == [100] * 12 + [1]
+
+
+def test_undone_calls_are_counted_by_workspace_status_and_reason(
+    retries: Retries, stands: Callable[..., None], noon: datetime
+) -> None:
+    stands("a", NOT_FOUND)
+    stands("b", NOT_FOUND)
+    stands("c", REJECTED)
+    stands("d", NOT_FOUND, user_id=LAUREL.user_id, workspace_id=LAUREL.workspace_id)
+    stands("e", CREATED)
+    retries.put_back_call(HARBOR, "b", now=noon)
+
+    groups = retries.groups(RetryFilter(), now=noon)
+    searched = retries.groups(RetryFilter(query="owner"), now=noon)
+
+    assert groups == [
+        UndoneGroup(HARBOR, "skipped", "contact_not_found", 1, 1),
+        UndoneGroup(HARBOR, "error", "rejected", 1, 0),
+        UndoneGroup(LAUREL, "skipped", "contact_not_found", 1, 0),
+    ]
+    assert searched == [UndoneGroup(HARBOR, "error", "rejected", 1, 0)]
+
+
+def test_what_becomes_of_calls_that_were_put_back_can_be_asked(
+    retries: Retries, engine: Engine, stands: Callable[..., None], noon: datetime
+) -> None:
+    stands("a", NOT_FOUND)
+    stands("b", NOT_FOUND)
+    keys: list[CallKey] = []
+    retries.put_back(RetryFilter(), now=noon, tell=keys.extend)
+    before = retries.outcomes(keys, since=noon)
+    ledger = Ledger(engine)
+    (claim,) = ledger.claim(HARBOR, holder="run/2", limit=1, for_s=60, now=noon)
+    ledger.settle([(claim, CREATED)], holder="run/2", kind="note", run_id="", now=noon)
+
+    after = retries.outcomes(keys, since=noon)
+
+    assert before == []
+    assert after == [
+        NewOutcome(CallKey("dana", "harbor-dental", "a"), "success", "created", None, None)
+    ]
+
+
+def test_the_number_of_a_call_is_its_latest_and_however_long_it_is(
+    retries: Retries, stands: Callable[..., None], noon: datetime
+) -> None:
+    endless = "sip:" + "9" * 3000
+    stands("a", NOT_FOUND, customer_number=None)
+    stands("b", NOT_FOUND, customer_number=endless)
+    stands("a", NOT_FOUND, customer_number="+12025550142", summary="A longer summary than before.")
+
+    found = [
+        retries.count(RetryFilter(phone_number=number), now=noon).matched
+        for number in ("+12025550142", endless, "sip:")
+    ]
+
+    assert found == [1, 1, 0]
+
+
+def test_calls_of_an_older_store_are_found_by_their_number_too(
+    url: str, engine: Engine, stands: Callable[..., None], noon: datetime
+) -> None:
+    stands("one", NOT_FOUND, customer_number="+12025550142")
+    stands("none", NOT_FOUND, customer_number=None)
+    stands("long", NOT_FOUND, customer_number="é" * 51)
+    with writing(engine) as connection:
+        connection.exec_driver_sql("DROP INDEX ix_calls_undone")
+        connection.exec_driver_sql("ALTER TABLE calls DROP COLUMN customer_number")
+        connection.exec_driver_sql("DROP INDEX ix_calls_recording_due")
+        connection.exec_driver_sql("DROP INDEX ix_calls_workspace_recording_due")
+        connection.exec_driver_sql(
+            "CREATE INDEX ix_calls_user_id_workspace_id_recording_due_at"
+            " ON calls (user_id, workspace_id, recording_due_at)"
+        )
+        for later in ("given_back_at", "free_after_s"):
+            connection.exec_driver_sql(f"ALTER TABLE portal_leases DROP COLUMN {later}")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0007'")
+
+    upgraded = open_database(url)
+
+    with reading(upgraded) as connection:
+        numbers = connection.execute(select(calls.c.call_id, calls.c.customer_number)).all()
+    upgraded.dispose()
+    assert sorted(map(tuple, numbers)) == [
+        ("long", "é" * 25),
+        ("none", None),
+        ("one", "+12025550142"),
+    ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography.fernet import Fernet
@@ -12,6 +13,7 @@ from sqlalchemy import select
 
 from target_hubspot_calls.store.database import reading
 from target_hubspot_calls.store.schema import connections as table
+from target_hubspot_calls.store.stored_tokens import StoredTokens
 from target_hubspot_calls.tokens import TokenSet
 
 OLD = TokenSet("old", "refresh", datetime(2026, 3, 1, 12, 30, tzinfo=UTC), ("oauth",), 7)
@@ -127,3 +129,34 @@ def test_claims_of_different_connections_do_not_touch(connections, tokens):
     ]
 
     assert claims == [True, True]
+
+
+@pytest.mark.parametrize("ahead_s", [3, -3], ids=["ahead", "behind"])
+def test_a_host_whose_clock_is_three_seconds_off_does_not_refresh_beside_another(
+    engine, vault, connection, clock, ahead_s
+):
+    def off() -> datetime:
+        return clock.now + timedelta(seconds=ahead_s)
+
+    right = StoredTokens(engine, vault, connection.id, clock=clock)
+    other = StoredTokens(engine, vault, connection.id, clock=off)
+    asyncio.run(right.claim_refresh("right", for_s=30))
+    # A token request is given up after 20 s.
+    clock.pass_s(20)
+
+    during = asyncio.run(other.claim_refresh("off"))
+    clock.pass_s(13)
+    after = asyncio.run(other.claim_refresh("off"))
+
+    assert (during, after) == (False, True)
+
+
+def test_without_a_clock_of_the_callers_a_claim_ends_by_the_stores(engine, vault, connection):
+    tokens = StoredTokens(engine, vault, connection.id)
+    first = asyncio.run(tokens.claim_refresh("crashed", for_s=0.2))
+    early = asyncio.run(tokens.claim_refresh("next"))
+    time.sleep(0.3)
+
+    late = asyncio.run(tokens.claim_refresh("next"))
+
+    assert (first, early, late) == (True, False, True)

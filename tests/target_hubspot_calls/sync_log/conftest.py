@@ -1,4 +1,9 @@
-"""A sync log in a temporary directory, rows for it, and processes to get in its way."""
+"""A history to read, rows for it, and processes to get in its way.
+
+A test that asks for the log is run on a DuckDB file and on the table in PostgreSQL that several
+hosts share, one that looks at the file (`path`) on DuckDB alone. Without a PostgreSQL server its
+half is skipped, but in CI.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,15 @@ from typing import Any
 import pytest
 from uuid_utils import uuid7
 
+from target_hubspot_calls.store.database import open_database
 from target_hubspot_calls.sync_log.log import SyncLog
+from tests.target_hubspot_calls.shared_history.written import WrittenHistory
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "kept_in" in metafunc.fixturenames:
+        in_file = "path" in metafunc.fixturenames
+        metafunc.parametrize("kept_in", ["duckdb"] if in_file else ["duckdb", "postgresql"])
 
 
 @pytest.fixture
@@ -21,8 +34,18 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def log(path: Path) -> SyncLog:
-    return SyncLog(path)
+def shared(shared_url: str) -> Iterator[WrittenHistory]:
+    engine = open_database(shared_url)
+    yield WrittenHistory(engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def log(kept_in: str, request: pytest.FixtureRequest) -> SyncLog | WrittenHistory:
+    if kept_in == "duckdb":
+        return SyncLog(request.getfixturevalue("path"))
+    written: WrittenHistory = request.getfixturevalue("shared")
+    return written
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from uuid_utils import uuid7
 from target_hubspot_calls.store.database import open_database, writing
 from target_hubspot_calls.store.outbox import Outbox
 from target_hubspot_calls.store.schema import outbox as table
-from target_hubspot_calls.sync_log.log import SyncLogBusy, SyncLogUnavailable, drain
+from target_hubspot_calls.sync_log.log import SyncLog, SyncLogBusy, SyncLogUnavailable, drain
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -34,6 +34,11 @@ class DiesBeforeDeletion(Outbox):
 print("ready", flush=True)
 drain(DiesBeforeDeletion(open_database(database_url)), SyncLog(log_path), limit=10)
 """
+
+
+@pytest.fixture
+def log(path):
+    return SyncLog(path)
 
 
 @pytest.fixture

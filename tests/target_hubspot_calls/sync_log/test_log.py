@@ -12,6 +12,8 @@ import pytest
 
 from target_hubspot_calls.sync_log.log import HistoryPage, SyncLog, SyncLogBusy, SyncLogUnavailable
 
+in_a_file_only = pytest.mark.usefixtures("path")
+
 CONTRACT_COLUMNS = [
     "id",
     "user_id",
@@ -129,6 +131,7 @@ def test_appending_again_adds_only_the_rows_that_are_not_there(log, a_row):
     assert call_ids(log.history()) == ["call-2", "call-1"]
 
 
+@in_a_file_only
 def test_all_rows_of_an_append_are_written_or_none(log, a_row):
     log.append([a_row()])
 
@@ -138,6 +141,7 @@ def test_all_rows_of_an_append_are_written_or_none(log, a_row):
     assert log.history().total == 1
 
 
+@in_a_file_only
 def test_half_a_surrogate_pair_does_not_hold_up_the_log(log, a_row):
     log.append([a_row(error_message="cut \ud83d here", contact_match="nul \x00")])
 
@@ -459,6 +463,7 @@ def test_a_file_that_is_no_database_is_said(path, a_row, work):
         log.append([a_row()]) if work == "append" else log.history()
 
 
+@in_a_file_only
 def test_an_error_quotes_no_value(log, a_row):
     with pytest.raises(SyncLogUnavailable) as raised:
         log.append([a_row(attempt="canary")])
