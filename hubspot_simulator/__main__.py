@@ -10,10 +10,17 @@ from .command import CannotStart, run
 from .simulator import DEFAULT_PORTAL
 
 
-@click.command()
+@click.command(short_help="A pretend HubSpot portal over real HTTP.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, help="0 takes a free one.")
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--portal", "portal_id", type=int, default=DEFAULT_PORTAL, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--portal",
+    "portal_id",
+    type=int,
+    default=DEFAULT_PORTAL,
+    show_default=True,
+    help="The portal's id.",
+)
 @click.option(
     "--contacts",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -23,11 +30,25 @@ from .simulator import DEFAULT_PORTAL
 @click.option("--client-id", help="An OAuth app; takes --client-secret and --redirect-uri too.")
 @click.option("--client-secret", help="The app's secret.")
 @click.option("--redirect-uri", help="Where people who granted access are sent back to.")
-@click.option("--index-lag", "index_lag_s", type=click.FloatRange(0), default=0.0)
-@click.option("--token-lifetime", "access_token_lifetime_s", type=click.FloatRange(0), default=1800)
-@click.option("--rotate-refresh-tokens", is_flag=True)
-@click.option("--no-rate-limits", "rate_limits", flag_value=False, default=True)
-@click.option("--seed", type=int, default=0)
+@click.option(
+    "--index-lag",
+    "index_lag_s",
+    type=click.FloatRange(0),
+    default=0.0,
+    help="Seconds until search finds a new record.",
+)
+@click.option(
+    "--token-lifetime",
+    "access_token_lifetime_s",
+    type=click.FloatRange(0),
+    default=1800,
+    help="Seconds until an access token ends.",
+)
+@click.option("--rotate-refresh-tokens", is_flag=True, help="Each refresh gives a new one.")
+@click.option(
+    "--no-rate-limits", "rate_limits", flag_value=False, default=True, help="Never answer 429."
+)
+@click.option("--seed", type=int, default=0, help="The same seed makes chance fall alike.")
 @click.option("--print-json", is_flag=True, help="Print the address line as JSON.")
 @click.option(
     "--print-env", is_flag=True, help="Print the settings that lead here, ready for a .env file."
@@ -49,7 +70,19 @@ def main(
     print_json: bool,
     print_env: bool,
 ) -> None:
-    """A pretend HubSpot portal over real HTTP."""
+    """A pretend HubSpot portal over real HTTP, to try things without an account.
+
+    It runs until Ctrl-C and forgets everything then. /_simulator/ at its address shows what it
+    holds and lets tests make it fail.
+
+    \b
+    Examples:
+      hubspot-calls simulator --port 8181 --print-env
+      hubspot-calls simulator --contacts contacts.json
+      hubspot-calls simulator --index-lag 10
+
+    See also: demo (the portal, and calls that reach it).
+    """
     app = {
         "--client-id": client_id,
         "--client-secret": client_secret,

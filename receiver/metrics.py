@@ -227,7 +227,7 @@ def _shows(request: Request, token: str) -> bool:
 def _store_metrics(figures: StoreFigures, now: datetime) -> Iterator[Metric]:
     calls = GaugeMetricFamily(
         f"{_PREFIX}_calls",
-        "Calls in the ledger by where they stand: due, waiting (for a person) or settled.",
+        "Calls in the ledger: due, waiting (for a person), settled, or forgotten on request.",
         labels=("state", "status", "reason"),
     )
     for each in figures.calls:

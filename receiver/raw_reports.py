@@ -179,7 +179,7 @@ class RawReports:
 
 def delete_expired(directory: Path, days: float, now: datetime) -> None:
     """Deletes the days that lie wholly before `now` by more than `days`."""
-    for path, day in _days_in(directory):
+    for path, day in days_in(directory):
         end = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
         if now - end >= timedelta(days=days):
             shutil.rmtree(path, ignore_errors=True)
@@ -193,16 +193,18 @@ def read_raw_reports(
     request_id: str | None = None,
 ) -> Iterator[RawReport]:
     """What is kept of a call or a request, oldest first. Raises WrongEncryptionKey, StreamError."""
-    for path, _ in _days_in(directory):
+    for path, _ in days_in(directory):
         for entry in open_reader(f"file:{path}").read():
             if call_id is not None and entry.kind is not EntryKind.CALL:
                 continue
-            report = _unpack(sealer.decrypt_bytes(entry.payload))
+            if not entry.payload.strip():  # it was deleted
+                continue
+            report = unpack(sealer.decrypt_bytes(entry.payload))
             if call_id in (None, report.call_id) and request_id in (None, report.request_id):
                 yield report
 
 
-def _days_in(directory: Path) -> list[tuple[Path, date]]:
+def days_in(directory: Path) -> list[tuple[Path, date]]:
     """The days that are kept, oldest first; whatever else lies there is left alone."""
     days = []
     for path in directory.iterdir() if directory.is_dir() else ():
@@ -238,7 +240,8 @@ def _pack(report: RawReport) -> bytes:
     return zlib.compress(msgspec.json.encode(head) + b"\n" + report.body, _LEVEL)
 
 
-def _unpack(packed: bytes) -> RawReport:
+def unpack(packed: bytes) -> RawReport:
+    """The report of an entry that was decrypted."""
     written, _, body = zlib.decompress(packed).partition(b"\n")
     head = msgspec.json.decode(written, type=_Head)
     arrival = Arrival(head.webhook_id, head.user_id, head.workspace_id, head.received_at)

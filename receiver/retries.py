@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -20,9 +21,15 @@ from receiver.sync_logs import LONGEST_ROW_ID, REASONS
 from receiver.threads import WorkerThreads
 from target_hubspot_calls.call import Workspace
 from target_hubspot_calls.errors import Status
-from target_hubspot_calls.store.retries import CallRetry, Retries, RetryFilter
+from target_hubspot_calls.store.retries import (
+    CallRetry,
+    Retries,
+    RetryFilter,
+    UndoneGroup,
+    total_of,
+)
+from target_hubspot_calls.sync_log.face import HistoryReader
 from target_hubspot_calls.sync_log.filters import HistoryFilter, digits_of, sought_number
-from target_hubspot_calls.sync_log.log import SyncLog
 
 RETRY_STATUSES = (Status.ERROR.value, Status.SKIPPED.value)
 _SENTENCES = {
@@ -37,7 +44,7 @@ class RetryDesk:
     """All that the routes need."""
 
     door: Doorkeeper
-    sync_log: SyncLog
+    sync_log: HistoryReader
     retries: Retries
     threads: WorkerThreads
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -72,8 +79,13 @@ def retry_routes(desk: RetryDesk) -> list[Route]:
         asked = await body_parameters(request)
         wanted, dry_run = _read_filter(asked, workspace), asked.truth("dryRun")
         asked.check()
-        ask = desk.retries.count if dry_run else desk.retries.put_back
-        counts = await desk.threads.run(ask, wanted, now=desk.now())
+        by_reason: dict[str, Any] = {}
+        if dry_run:
+            groups = await desk.threads.run(desk.retries.groups, wanted, now=desk.now())
+            counts = total_of(groups)
+            by_reason = {"byReason": [_group_to_json(group) for group in groups]}
+        else:
+            counts = await desk.threads.run(desk.retries.put_back, wanted, now=desk.now())
         return JSONResponse(
             {
                 "success": True,
@@ -81,6 +93,7 @@ def retry_routes(desk: RetryDesk) -> list[Route]:
                 "matched": counts.matched,
                 "queued": counts.queued,
                 "alreadyQueued": counts.in_line,
+                **by_reason,
             }
         )
 
@@ -88,6 +101,15 @@ def retry_routes(desk: RetryDesk) -> list[Route]:
         Route("/api/hubspot/sync-logs/{id}/retry", retry_row, methods=["POST"]),
         Route("/api/hubspot/retry", retry_matching, methods=["POST"]),
     ]
+
+
+def _group_to_json(group: UndoneGroup) -> dict[str, Any]:
+    return {
+        "status": group.status,
+        "reason": group.reason,
+        "queued": group.queued,
+        "alreadyQueued": group.in_line,
+    }
 
 
 async def _call_of_row(desk: RetryDesk, workspace: Workspace, row_id: str) -> str:

@@ -27,7 +27,7 @@ from target_hubspot_calls.store.ledger_rows import DUE
 from target_hubspot_calls.sync_log.log import (
     HistoryFilter,
     HistoryPage,
-    SyncLog,
+    HistoryReader,
     SyncLogBusy,
     UnknownRow,
 )
@@ -50,7 +50,7 @@ class HistoryDesk:
     """All that the routes of the history need."""
 
     door: Doorkeeper
-    sync_log: SyncLog
+    sync_log: HistoryReader
     calls: CallStates
     threads: WorkerThreads
     now: Callable[[], datetime] = lambda: datetime.now(UTC)

@@ -266,6 +266,14 @@ HISTORY_PATHS: dict[str, Json] = {
                         "matched": 3,
                         "queued": 3,
                         "alreadyQueued": 0,
+                        "byReason": [
+                            {
+                                "status": "skipped",
+                                "reason": "contact_not_found",
+                                "queued": 3,
+                                "alreadyQueued": 0,
+                            }
+                        ],
                     },
                 )
             },

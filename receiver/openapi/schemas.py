@@ -122,7 +122,7 @@ NUMBERS = an_object(
 CALL = an_object(
     {
         "call_id": TEXT,
-        "state": {"type": "string", "enum": ["due", "waiting", "settled"]},
+        "state": {"type": "string", "enum": ["due", "waiting", "settled", "forgotten"]},
         "status": MAYBE_STATUS,
         "reason": MAYBE_REASON,
         "attempt": COUNT,
@@ -176,7 +176,16 @@ RETRIED = an_object(
         "matched": described("Calls that match and are not in HubSpot", COUNT),
         "queued": described("Of these, put back in line now", COUNT),
         "alreadyQueued": described("Of these, in line already", COUNT),
-    }
+        "byReason": described(
+            "The same by outcome, most calls first; of a dry run alone",
+            a_list(
+                an_object(
+                    {"status": STATUS, "reason": REASON, "queued": COUNT, "alreadyQueued": COUNT}
+                )
+            ),
+        ),
+    },
+    optional=("byReason",),
 )
 
 CALL_RETRIED = an_object(

@@ -217,7 +217,7 @@ def _context(desk: CallDesk, visit: Visit, call_id: str, found: Found) -> Mappin
         "standing": standing_of(known, latest, now=now),
         "story": tell(known, found.rows, webhook=found.webhook, now=now),
         "is_whole": found.is_whole,
-        "note": note_of(known, desk.writing) if known else None,
+        "note": note_of(known, desk.writing) if known and not known.is_forgotten else None,
         "contact": link_to_contact(None, contact_id),
         "contacts": contacts_link(desk.app_url, portal_id),
         "link_to_contact": link_to_contact,

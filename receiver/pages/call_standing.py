@@ -17,6 +17,10 @@ from target_hubspot_calls.store.known_calls import KnownCall
 
 _FRESH = "The call has arrived and was not tried yet."
 _IN_LINE = "It is tried as soon as its turn comes, usually within seconds."
+_FORGOTTEN = (
+    "What this call said, and who it was with, was deleted here. What came of it in HubSpot is"
+    " deleted there; the call itself is never written again."
+)
 _GONE = "Its report is no longer kept here, so the call cannot be tried again."
 
 
@@ -57,6 +61,8 @@ def standing_of(
         row = latest or {}
         return _outcome(row.get("status"), row.get("reason"), row.get("error_message"), line=_GONE)
     status, reason = known.status, known.reason
+    if known.is_forgotten:
+        return Standing(status or Status.SKIPPED, "Data deleted", _FORGOTTEN)
     is_now = known.is_due and (known.due_at is None or known.due_at <= now)
     if status is None:
         return Standing(WAITING, "", _FRESH, line=_IN_LINE if is_now else "")

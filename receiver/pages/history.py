@@ -26,8 +26,8 @@ from target_hubspot_calls.errors import Status
 from target_hubspot_calls.sync_log.log import (
     HistoryFilter,
     HistoryPage,
+    HistoryReader,
     HistoryView,
-    SyncLog,
     UnknownRow,
 )
 from target_hubspot_calls.sync_log.newest import NewestRows
@@ -44,7 +44,7 @@ class HistoryPages:
     """All that the pages of the history need."""
 
     pages: PageDesk
-    sync_log: SyncLog
+    sync_log: HistoryReader
     newest: NewestRows
     threads: WorkerThreads
     app_url: str

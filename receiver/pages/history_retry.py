@@ -20,7 +20,7 @@ from receiver.sessions import REFRESH_FIELD
 from receiver.small_bodies import read_fields
 from receiver.threads import WorkerThreads
 from target_hubspot_calls.errors import Status
-from target_hubspot_calls.store.retries import Retries
+from target_hubspot_calls.store.retries import Retries, total_of
 
 # What else an address or a form of ours may name; any other name could be a filter mistyped.
 _BESIDE = frozenset({"csrf_token", "as_of", "offset", REFRESH_FIELD})
@@ -76,15 +76,17 @@ def _can_retry(asked: AskedHistory) -> bool:
 async def _page(
     desk: RetryPages, visit: Visit, asked: AskedHistory, *, status: int = 200
 ) -> Response:
-    counts = None
+    counts, groups = None, []
     if _can_retry(asked):
         wanted = to_retry_filter(asked.filter(visit.workspace, visit.viewer))
-        counts = await desk.threads.run(desk.retries.count, wanted, now=desk.pages.now())
+        groups = await desk.threads.run(desk.retries.groups, wanted, now=desk.pages.now())
+        counts = total_of(groups)
     return visit.render(
         "history_retry.html",
         status=status,
         asked=asked,
         counts=counts,
+        groups=groups,
         retry_address=RETRY,
         history=asked.address(),
     )

@@ -25,7 +25,7 @@ from receiver.threads import WorkerThreads
 from target_hubspot_calls.call import Workspace
 from target_hubspot_calls.errors import Reason
 from target_hubspot_calls.store.retries import Retries, RetryFilter
-from target_hubspot_calls.sync_log.log import HistoryFilter, SyncLog
+from target_hubspot_calls.sync_log.log import HistoryFilter, HistoryReader
 from target_hubspot_calls.sync_log.newest import NewestRows
 from target_hubspot_calls.sync_log.reading import UnmatchedNumber
 
@@ -39,7 +39,7 @@ class NumberPages:
     """All that the page needs. `portal_of` may block, and raises StoreUnavailable."""
 
     pages: PageDesk
-    sync_log: SyncLog
+    sync_log: HistoryReader
     newest: NewestRows
     retries: Retries
     threads: WorkerThreads

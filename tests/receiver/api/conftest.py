@@ -1,7 +1,12 @@
-"""The API in this process, over a real store and a real sync log, asked by two workspaces."""
+"""The API in this process, over a real store and a real sync log, asked by two workspaces.
+
+Tests of the history are run with a DuckDB file and with PostgreSQL, but for those that look at the
+file.
+"""
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -36,6 +41,7 @@ from target_hubspot_calls.store.outbox import Outbox
 from target_hubspot_calls.store.retries import Retries
 from target_hubspot_calls.store.webhooks import Webhooks
 from target_hubspot_calls.sync_log.log import SyncLog, drain
+from tests.target_hubspot_calls.shared_history.written import WrittenHistory
 
 ADA = Workspace("ada", "analytics")
 GRACE = Workspace("grace", "compilers")
@@ -48,7 +54,7 @@ class Api:
 
     client: TestClient
     engine: Engine
-    sync_log: SyncLog
+    sync_log: SyncLog | WrittenHistory
     webhooks: Webhooks
     metrics: ReceiverMetrics
     keys: dict[Workspace, str]
@@ -109,10 +115,13 @@ def start_api(
     wait_s: float = 0.1,
     threads: WorkerThreads | None = None,
     load_backlog: Callable[[], Any] | None = None,
+    shared_url: str | None = None,
 ) -> Api:
-    engine = open_database(f"sqlite:///{directory}/store.db")
+    engine = open_database(shared_url or f"sqlite:///{directory}/store.db")
     keys, webhooks = AccessKeys(engine), Webhooks(engine)
-    sync_log = SyncLog(directory / "sync_log.duckdb", wait_s=wait_s)
+    sync_log: SyncLog | WrittenHistory = SyncLog(directory / "sync_log.duckdb", wait_s=wait_s)
+    if shared_url is not None:
+        sync_log = WrittenHistory(engine)
     door = FrontDoor(keys, public_url="http://127.0.0.1:8000")
     threads = threads or WorkerThreads("api")
     metrics, answered = ReceiverMetrics(), []
@@ -160,9 +169,18 @@ def serve_api(tmp_path: Path) -> Iterator[Callable[..., Api]]:
     assert not [thread for thread in left if thread.name.startswith("call-stream")]
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "kept_in" in metafunc.fixturenames:
+        named = inspect.signature(metafunc.function).parameters
+        in_file = metafunc.module.__name__ != "test_sync_logs" or "tmp_path" in named
+        metafunc.parametrize("kept_in", ["duckdb"] if in_file else ["duckdb", "postgresql"])
+
+
 @pytest.fixture
-def api(serve_api: Callable[..., Api]) -> Api:
-    return serve_api()
+def api(serve_api: Callable[..., Api], kept_in: str, request: pytest.FixtureRequest) -> Api:
+    if kept_in == "duckdb":
+        return serve_api()
+    return serve_api(shared_url=request.getfixturevalue("shared_url"))
 
 
 @pytest.fixture

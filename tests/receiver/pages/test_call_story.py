@@ -266,3 +266,12 @@ def test_the_sync_log_is_behind_until_it_has_the_latest_outcome(
     line: dict[str, Any], rows: list[dict[str, Any]], behind: bool
 ) -> None:
     assert is_behind(a_known_call(**line), rows) is behind
+
+
+def test_a_call_whose_data_was_deleted_says_so_and_cannot_be_asked_for_again() -> None:
+    known = a_known_call(state="forgotten", status="skipped", reason="contact_not_found")
+
+    standing = standing_of(known, None, now=LATER)
+
+    assert (standing.code, standing.label, standing.retry) == ("skipped", "Data deleted", None)
+    assert "deleted" in standing.meaning
