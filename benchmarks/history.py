@@ -2,7 +2,9 @@
 
 Each question, to the API and for pages, is asked in turn, many rounds, of a receiver on this
 machine; once more while another process appends outcomes every second, as the live sync does.
-Run: python benchmarks/history.py [--rows N] [--rounds N]
+With `--database postgresql` a second receiver reads the same rows from a PostgreSQL server that is
+started for it, and each question is asked of both, one after the other.
+Run: python benchmarks/history.py [--rows N] [--rounds N] [--database postgresql]
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,15 +29,26 @@ from uuid_utils import uuid7
 
 from call_stream.stream import open_writer
 from hubspot_calls.receiver_app import build_receiver
-from hubspot_calls.rooms import open_store, open_sync_log
-from hubspot_calls.settings import settings_from
+from hubspot_calls.rooms import open_store
+from hubspot_calls.settings import Settings, settings_from
 from receiver.server import build_server
+from target_hubspot_calls.store.database import open_database, writing
+from target_hubspot_calls.store.history_rows import append_history
+from target_hubspot_calls.sync_log.log import SyncLog
+from tests.target_hubspot_calls.store.postgresql_server import postgresql_server
 
 CLAIM_MS = 300
 LOGS = "/api/hubspot/sync-logs"
 OWNER = {"user_id": "dana", "workspace_id": "harbor-dental"}
 FIRST = datetime(2025, 11, 22, tzinfo=UTC)
-PIECE = 100_000
+# What Debian's server begins with, but for memory as a small server of its own would have.
+SERVER = {
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "shared_buffers": "1GB",
+    "max_wal_size": "4GB",
+}
 OUTCOMES = (
     [("success", "created", None)] * 70
     + [("skipped", "contact_not_found", "No contact in HubSpot has this number.")] * 15
@@ -44,14 +57,14 @@ OUTCOMES = (
 )
 APPENDER = """
 import sys, time
-from benchmarks_history import a_row
-from target_hubspot_calls.sync_log.log import SyncLog, SyncLogBusy
-log, number = SyncLog(sys.argv[1]), 10**7
+from benchmarks_history import a_row, appender_to
+from target_hubspot_calls.sync_log.log import SyncLogBusy
+append, number = appender_to(sys.argv[1]), 10**7
 took = []
 while True:
     started = time.perf_counter()
     try:
-        log.append([a_row(number + n, 10**7) for n in range(5)])
+        append([a_row(number + n, 10**7) for n in range(5)])
     except SyncLogBusy:
         print("busy", flush=True)
     else:
@@ -66,29 +79,51 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rows", type=int, default=1_000_000)
     options.add_argument("--rounds", type=int, default=20)
+    options.add_argument("--database", choices=("duckdb", "postgresql"), default="duckdb")
     chosen = options.parse_args()
-    with tempfile.TemporaryDirectory() as folder, receiver(Path(folder), chosen.rows) as client:
-        questions = the_questions(client, chosen.rows)
-        quiet = asked(client, questions, chosen.rounds)
-        with appending(Path(folder)) as appends:
-            beside = asked(client, questions, chosen.rounds)
+    with ExitStack() as stack:
+        clients = {"duckdb": stack.enter_context(receiver_of_a_file(chosen.rows))}
+        if chosen.database == "postgresql":
+            clients["postgresql"] = stack.enter_context(receiver_of_a_server(chosen.rows))
+        questions = {
+            kept_in: the_questions(client, chosen.rows) for kept_in, (client, _) in clients.items()
+        }
+        quiet = asked(clients, questions, chosen.rounds)
+        appends: dict[str, list[str]] = {}
+        with ExitStack() as beside_appends:
+            for kept_in, (_, place) in clients.items():
+                appends[kept_in] = beside_appends.enter_context(appending(place))
+            beside = asked(clients, questions, chosen.rounds)
         print(
             f"{chosen.rows:,} rows in one workspace, {chosen.rounds} rounds, milliseconds;"
             f" load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
         )
-        print(f"{'':28} {'median':>8} {'p95':>8}   beside appends: {'median':>8} {'p95':>8}")
-        for name in questions:
-            print(
-                f"{name:28} {statistics.median(quiet[name]):8.0f} {p95(quiet[name]):8.0f}"
-                f"   {'':15} {statistics.median(beside[name]):8.0f} {p95(beside[name]):8.0f}"
-            )
-        print(f"appends meanwhile: {len(appends)}, slowest {max(appends, default='-')} s")
-        rows, seconds = exported(client)
-        print(f"CSV export: {rows:,} rows in {seconds:.1f} s ({rows / seconds:,.0f} a second)")
-    pages = [name for name in questions if name.startswith("page")]
-    slow = [name for name in pages if statistics.median(quiet[name]) > CLAIM_MS]
+        slow = []
+        for kept_in, (client, _) in clients.items():
+            print_times(kept_in, quiet[kept_in], beside[kept_in])
+            slowest = max(appends[kept_in], default="-")
+            print(f"appends meanwhile: {len(appends[kept_in])}, slowest {slowest} s")
+            rows, seconds = exported(client)
+            print(f"CSV export: {rows:,} rows in {seconds:.1f} s ({rows / seconds:,.0f} a second)")
+            slow += [
+                f"{name} ({kept_in})"
+                for name, times in quiet[kept_in].items()
+                if name.startswith("page") and statistics.median(times) > CLAIM_MS
+            ]
     if slow:
         sys.exit(f"slower than {CLAIM_MS} ms: {', '.join(slow)}")
+
+
+def print_times(
+    kept_in: str, quiet: Mapping[str, list[float]], beside: Mapping[str, list[float]]
+) -> None:
+    """Prints a table of what each question took."""
+    print(f"{kept_in:28} {'median':>8} {'p95':>8}   beside appends: {'median':>8} {'p95':>8}")
+    for name in quiet:
+        print(
+            f"{name:28} {statistics.median(quiet[name]):8.0f} {p95(quiet[name]):8.0f}"
+            f"   {'':15} {statistics.median(beside[name]):8.0f} {p95(beside[name]):8.0f}"
+        )
 
 
 def the_questions(client: httpx.Client, rows: int) -> dict[str, str]:
@@ -123,15 +158,23 @@ def the_questions(client: httpx.Client, rows: int) -> dict[str, str]:
     }
 
 
-def asked(client: httpx.Client, questions: dict[str, str], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of every answer, by question."""
-    took: dict[str, list[float]] = {name: [] for name in questions}
+def asked(
+    clients: Mapping[str, tuple[httpx.Client, str]],
+    questions: Mapping[str, Mapping[str, str]],
+    rounds: int,
+) -> dict[str, dict[str, list[float]]]:
+    """Milliseconds of every answer, by where the rows are kept and by question."""
+    took: dict[str, dict[str, list[float]]] = {
+        kept_in: {name: [] for name in named} for kept_in, named in questions.items()
+    }
     for _ in range(rounds):
-        for name, path in questions.items():
-            started = time.perf_counter()
-            answer = client.get(path)
-            took[name].append((time.perf_counter() - started) * 1000)
-            assert answer.status_code == 200, (path, answer.text)
+        for name in questions["duckdb"]:
+            for kept_in, (client, _) in clients.items():
+                path = questions[kept_in][name]
+                started = time.perf_counter()
+                answer = client.get(path)
+                took[kept_in][name].append((time.perf_counter() - started) * 1000)
+                assert answer.status_code == 200, (path, answer.text)
     return took
 
 
@@ -178,13 +221,60 @@ def a_row(number: int, rows: int) -> dict[str, Any]:
     }
 
 
+def appender_to(place: str) -> Callable[[list[dict[str, Any]]], None]:
+    """What appends rows to a DuckDB file or, through a ledger's kind of transaction, a database."""
+    if not place.startswith("postgresql:"):
+        return SyncLog(place).append
+    engine = open_database(place)
+
+    def append(rows: list[dict[str, Any]]) -> None:
+        with writing(engine, by_rows=True) as connection:
+            append_history(connection, rows)
+
+    return append
+
+
+def fill(place: str, rows: int, piece: int) -> None:
+    """Appends so many rows and says how long that took."""
+    append, started = appender_to(place), time.perf_counter()
+    made = 0.0
+    for first in range(0, rows, piece):
+        began = time.perf_counter()
+        some = [a_row(n, rows) for n in range(first, min(first + piece, rows))]
+        made += time.perf_counter() - began
+        append(some)
+    took = time.perf_counter() - started - made
+    print(f"appended {rows:,} rows by {piece:,} in {took:.0f} s", flush=True)
+
+
 @contextmanager
-def receiver(folder: Path, rows: int) -> Iterator[httpx.Client]:
-    """A client with a key, of a receiver with such a history."""
-    settings = settings_from({"HUBSPOT_CALLS_DATA_DIR": str(folder)})
-    log = open_sync_log(settings)
-    for first in range(0, rows, PIECE):
-        log.append([a_row(n, rows) for n in range(first, min(first + PIECE, rows))])
+def receiver_of_a_file(rows: int) -> Iterator[tuple[httpx.Client, str]]:
+    """A client of a receiver whose history is a DuckDB file, and where that is."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = settings_from({"HUBSPOT_CALLS_DATA_DIR": folder})
+        fill(str(settings.sync_log), rows, piece=100_000)
+        with receiver(settings) as client:
+            yield client, str(settings.sync_log)
+
+
+@contextmanager
+def receiver_of_a_server(rows: int) -> Iterator[tuple[httpx.Client, str]]:
+    """A client of a receiver whose history is in PostgreSQL, and the address of that."""
+    with tempfile.TemporaryDirectory() as folder, postgresql_server(**SERVER) as server:
+        url = server.new_database()
+        fill(url, rows, piece=10_000)
+        # As the server does by itself within a minute.
+        server.run("VACUUM ANALYZE hubspot_sync_logs", url.rpartition("?")[0].rpartition("/")[2])
+        settings = settings_from(
+            {"HUBSPOT_CALLS_DATA_DIR": folder, "HUBSPOT_CALLS_DATABASE_URL": url}
+        )
+        with receiver(settings) as client:
+            yield client, url
+
+
+@contextmanager
+def receiver(settings: Settings) -> Iterator[httpx.Client]:
+    """A client with a key, of a receiver with these settings."""
     with open_store(settings) as store:
         _, key = store.keys.create(OWNER["user_id"], OWNER["workspace_id"])
         app = build_receiver(settings, store, open_writer(settings.stream_url))
@@ -205,18 +295,19 @@ def receiver(folder: Path, rows: int) -> Iterator[httpx.Client]:
 
 
 @contextmanager
-def appending(folder: Path) -> Iterator[list[str]]:
+def appending(place: str) -> Iterator[list[str]]:
     """Another process that appends every second; lends how long each append took."""
     program = APPENDER.replace("benchmarks_history", Path(__file__).stem)
     process = subprocess.Popen(
-        [sys.executable, "-c", program, str(folder / "sync_log.duckdb")],
+        [sys.executable, "-c", program, place],
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parent,
     )
     took: list[str] = []
-    assert process.stdout is not None
-    listener = threading.Thread(target=lambda: took.extend(map(str.strip, process.stdout)))
+    lines = process.stdout
+    assert lines is not None
+    listener = threading.Thread(target=lambda: took.extend(map(str.strip, lines)))
     listener.start()
     try:
         yield took

@@ -23,7 +23,7 @@ def main() -> None:
         config = target_config(hubspot, folder)
         command = [script("target-hubspot-calls"), "--config", str(config)]
         with lines.open() as stdin:
-            seconds, _ = timed(command, stdin=stdin)
+            seconds = timed(command, stdin=stdin).seconds
         counts = hubspot.get("counts")
         notes = hubspot.notes()
     by_operation = counts["operations"]

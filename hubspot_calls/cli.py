@@ -5,14 +5,15 @@ Knows exit codes and the one-line form of errors; what a subcommand does lives i
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import click
 
-from call_stream.stream import StreamError
 from hubspot_calls.output import say
 from target_hubspot_calls.errors import CallSyncError, SettingsError
 
@@ -23,24 +24,34 @@ FAILED = 1
 WRONG_USE = 2
 INTERRUPTED = 130
 
-
+# What --help says of each subcommand, by what it is for. It stands here and not only in the
+# commands, as --help and a pressed tab key should not wait for every room to be imported.
+SECTIONS: dict[str, dict[str, str]] = {
+    "Try it": {
+        "demo": "See it work here, without any account.",
+        "simulator": "A pretend HubSpot portal over real HTTP.",
+    },
+    "Set up": {
+        "connections": "HubSpot portals, one for each user and workspace.",
+        "webhooks": "Addresses that VAPI posts end-of-call reports to.",
+        "keys": "Access keys to a workspace's API and recordings.",
+        "completion": "What your shell needs to complete commands and options.",
+    },
+    "Run": {
+        "serve": "Receive calls and send them to HubSpot live.",
+        "work": "Send calls to HubSpot live, and receive none.",
+        "sync": "Send every stored call to HubSpot once.",
+    },
+    "Look and mend": {
+        "doctor": "What works, what does not, and what to do about each.",
+        "history": "What became of the calls, newest first.",
+        "retry": "Try calls again that were skipped or failed.",
+        "forget": "Delete one caller's data everywhere here.",
+    },
+}
 # Where each subcommand lives; it is imported when it is asked for, so that one does not wait for
 # the others' rooms.
-COMMANDS = {
-    name: f"hubspot_calls.commands.{name}"
-    for name in (
-        "connections",
-        "demo",
-        "doctor",
-        "history",
-        "keys",
-        "retry",
-        "serve",
-        "simulator",
-        "sync",
-        "webhooks",
-    )
-}
+COMMANDS = {name: f"hubspot_calls.commands.{name}" for names in SECTIONS.values() for name in names}
 
 
 class LazyGroup(click.Group):
@@ -57,11 +68,38 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
         return command if isinstance(command, click.Command) else None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The subcommand that the first argument names. Raises NoSuchCommand with the near ones."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as err:
+            raise click.exceptions.NoSuchCommand(
+                err.command_name, possibilities=COMMANDS, ctx=ctx
+            ) from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the subcommands under what they are for."""
+        for title, listed in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl(list(listed.items()), col_max=14)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """The subcommands that begin so; the others' modules are not imported for their help."""
+        from click.shell_completion import CompletionItem
+
+        told = {name: text for listed in SECTIONS.values() for name, text in listed.items()}
+        begun = [CompletionItem(n, help=told[n]) for n in sorted(told) if n.startswith(incomplete)]
+        return begun + click.Command.shell_complete(self, ctx, incomplete)
+
 
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Settings come from the environment and from .env in the working directory.",
+    epilog="""Settings come from the environment and from .env in the working directory; `doctor`
+    says what is missing. Every command explains itself: hubspot-calls COMMAND --help. Exit codes:
+    0 done, 1 failed, 2 wrong use.""",
 )
 @click.version_option(package_name="target-hubspot-calls", message="%(prog)s %(version)s")
 def cli() -> None:
@@ -71,11 +109,14 @@ def cli() -> None:
     See it work on this machine, without any account:
       hubspot-calls demo --once
     \b
-    Use it:
-      hubspot-calls connections add --service-key-stdin < key.txt
-      hubspot-calls webhooks create
-      hubspot-calls serve
-      hubspot-calls history
+    From nothing to a note in HubSpot, in five steps:
+      1. hubspot-calls connections add --service-key-stdin < key.txt
+                                      connect the HubSpot portal
+      2. hubspot-calls webhooks create
+                                      and paste what it prints into VAPI
+      3. hubspot-calls serve          receive and deliver calls; leave it running
+      4. hubspot-calls doctor         is anything missing?
+      5. Call your assistant, hang up, and see:  hubspot-calls history
     """
 
 
@@ -92,29 +133,55 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return WRONG_USE
     except click.UsageError as err:
         where = err.ctx.command_path if err.ctx else PROGRAM
-        _complain(f"{err.format_message().rstrip('.')}; see `{where} --help`")
+        _complain(_with_advice(err.format_message(), f"see `{where} --help`"))
         return WRONG_USE
-    except click.ClickException as err:
-        _complain(err.format_message())
-        return FAILED
-    except SettingsError as err:
-        for fault in err.faults:
-            _complain(fault)
-        return FAILED
-    except (CallSyncError, StreamError) as err:
-        _complain(str(err))
-        return FAILED
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except OSError as err:
-        _complain(_to_sentence(err))
+    except Exception as err:
+        sentences = _sentences(err)
+        if not sentences:
+            raise
+        for sentence in sentences:
+            _complain(sentence)
         return FAILED
     return result if isinstance(result, int) else DONE
 
 
 def main() -> NoReturn:
     """Run the command of `sys.argv` and end the process."""
-    sys.exit(run())
+    code = FAILED  # as click and rich say it of a pipe that nobody reads
+    try:
+        code = run()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # Nobody reads on, as behind `| head`: nothing is wrong, and Python must not say so at its
+        # end either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _sentences(err: Exception) -> list[str]:
+    """What to tell people of an error that is theirs or the machine's; nothing of one of ours."""
+    if isinstance(err, click.ClickException):
+        return [err.format_message()]
+    if isinstance(err, SettingsError):
+        return list(err.faults)
+    # Loaded only if a stream was asked for.
+    stream = sys.modules.get("call_stream.stream")
+    if isinstance(err, CallSyncError) or (stream and isinstance(err, stream.StreamError)):
+        return [str(err)]
+    if isinstance(err, BrokenPipeError):
+        return []
+    return [_to_sentence(err)] if isinstance(err, OSError) else []
+
+
+def _with_advice(text: str, advice: str) -> str:
+    text = text.rstrip(".").replace("is not a valid integer range", "is no whole number")
+    if text.endswith(("?", "?)")):
+        return f"{text} {advice.capitalize()}"
+    return f"{text}; {advice}"
 
 
 def _complain(text: str) -> None:
@@ -123,4 +190,9 @@ def _complain(text: str) -> None:
 
 def _to_sentence(err: OSError) -> str:
     what = err.strerror or str(err) or type(err).__name__
-    return f"{what}: {err.filename}" if err.filename else what
+    if err.errno == errno.ENOSPC:
+        what = "The disk is full; make room and try again"
+    if not err.filename:
+        return what
+    advice = "; check who may read and write it" if isinstance(err, PermissionError) else ""
+    return f"{what}: {err.filename}{advice}"

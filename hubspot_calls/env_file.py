@@ -44,7 +44,8 @@ def read_env_file(path: Path, *, prefix: str, known: Collection[str]) -> EnvFile
     except UnicodeDecodeError:
         return EnvFile({}, [f"{path} is not UTF-8 text"], [])
     except OSError as err:
-        return EnvFile({}, [f"{path} cannot be read ({err.strerror})"], [])
+        said = f"{path} cannot be read ({err.strerror}); let this user read it, or move it away"
+        return EnvFile({}, [said], [])
     faults: list[str] = []
     strangers: list[str] = []
     usable: list[str] = []

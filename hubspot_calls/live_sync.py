@@ -1,6 +1,6 @@
-"""Keeps `tap-vapi | target-hubspot-calls` running beside the receiver, and starts it again.
+"""Keeps `tap-vapi | target-hubspot-calls` running in a worker, and starts it again.
 
-Knows when to try again; what runs is the pipeline's business.
+Knows when to try again; what runs is the run's own business.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from hubspot_calls.pipeline import Pipeline, RunEnd
+from call_stream.stream import StreamError
+from hubspot_calls.halves import RunEnd
+from hubspot_calls.pipeline import new_run
 from hubspot_calls.settings import Settings
 from hubspot_calls.sync_state import sole_sync
 from target_hubspot_calls.errors import CallSyncError
@@ -49,16 +51,22 @@ class LiveSync:
     ) -> None:
         self._settings = settings
         self._owner = owner
-        self._make_run = make_run or (lambda: Pipeline(settings, follow=True))
+        self._make_run = make_run or (lambda: new_run(settings, follow=True))
         self._clock = clock
         self._stop = threading.Event()
-        self._lock = threading.Lock()
+        # A second signal may come while the first one's handler holds it.
+        self._lock = threading.RLock()
         self._run: Run | None = None
         self._thread = threading.Thread(target=self._keep_running, name="live-sync")
 
     def start(self) -> None:
         """Begin to sync, in a thread of its own."""
         self._thread.start()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a run is under way, rather than waited for."""
+        return self._run is not None
 
     def request_stop(self) -> None:
         """Ask the sync to end in order, without waiting for it."""
@@ -91,8 +99,12 @@ class LiveSync:
         try:
             with sole_sync(self._settings.data_dir, self._owner):
                 end = self._run_to_its_end()
-        except (CallSyncError, OSError) as err:
+        except (CallSyncError, StreamError, OSError) as err:
             return str(err)
+        except Exception as err:
+            # A mistake of ours must not leave a process behind that looks alive and does nothing.
+            logger.exception("live sync failed")
+            return f"{type(err).__name__}, which is a mistake in this program"
         return end.fault or "the tap had no more to read"
 
     def _run_to_its_end(self) -> RunEnd:

@@ -10,12 +10,13 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 WIDE = 120
 _PIPED_WIDTH = 10_000
@@ -28,6 +29,7 @@ class Column:
     title: str
     fold: bool = False
     style: str = ""
+    justify: Literal["left", "right"] = "left"
 
 
 def to_json(document: object) -> str:
@@ -47,6 +49,9 @@ def say(text: str) -> None:
 
 def stdout_console() -> Console:
     """A console for tables: as wide as the terminal, or as wide as the rows when piped."""
+    # Imported where something is shown: it takes longer than all the rest of a quick command.
+    from rich.console import Console
+
     if sys.stdout.isatty():
         return Console(highlight=False)
     return Console(highlight=False, color_system=None, width=_PIPED_WIDTH)
@@ -54,12 +59,15 @@ def stdout_console() -> Console:
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
     """Print rows under their titles; without colour or padding when piped."""
+    from rich.table import Table
+
     console = stdout_console()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(
             column.title,
             style=column.style,
+            justify=column.justify,
             no_wrap=not column.fold,
             overflow="fold" if column.fold else "ellipsis",
         )
@@ -79,6 +87,11 @@ def is_wide() -> bool:
     return not sys.stdout.isatty() or stdout_console().width >= WIDE
 
 
+def is_terminal() -> bool:
+    """True if people see what is printed as it is, and false for a pipe or a file."""
+    return sys.stdout.isatty()
+
+
 def to_utc_time(moment: datetime | None) -> str:
     """The moment in UTC, to the second; a dash for none. The column's title says UTC."""
     if moment is None:
@@ -88,11 +101,13 @@ def to_utc_time(moment: datetime | None) -> str:
 
 
 def count_of(count: int, noun: str) -> str:
-    """The count with its noun: 1 call, 2 calls."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    """The count with its noun: 1 call, 2 calls, 1,200 calls."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _to_cell(value: object) -> Text:
+    from rich.text import Text
+
     if value is None or value == "":
         return Text("-")
     if isinstance(value, Text):

@@ -33,7 +33,7 @@ from receiver.trials import Door
 from target_hubspot_calls.call import Workspace
 from target_hubspot_calls.settings import TargetSettings, read_settings
 from target_hubspot_calls.store.known_calls import KnownCalls
-from target_hubspot_calls.sync_log.log import SyncLog
+from target_hubspot_calls.sync_log.face import HistoryReader
 from target_hubspot_calls.sync_log.newest import NewestRows
 
 
@@ -55,7 +55,12 @@ class Pages:
 
 
 def build_pages(
-    settings: Settings, store: Store, front: Front, *, sync_log: SyncLog, threads: WorkerThreads
+    settings: Settings,
+    store: Store,
+    front: Front,
+    *,
+    sync_log: HistoryReader,
+    threads: WorkerThreads,
 ) -> Pages:
     """The pages of one start of `serve`; what blocks runs on `threads`."""
     assets = Assets()
@@ -91,7 +96,7 @@ def _call_desk(
     store: Store,
     front: Front,
     desk: PageDesk,
-    sync_log: SyncLog,
+    sync_log: HistoryReader,
     threads: WorkerThreads,
 ) -> CallDesk:
     """What the page of a call needs; notes are shown as the live sync writes them."""
@@ -113,7 +118,7 @@ def _history_routes(
     store: Store,
     front: Front,
     desk: PageDesk,
-    sync_log: SyncLog,
+    sync_log: HistoryReader,
     threads: WorkerThreads,
 ) -> list[Route]:
     """The history and what stands beside it."""

@@ -14,6 +14,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
@@ -42,7 +43,10 @@ def singer_log_environment(level: str) -> dict[str, str]:
 
 
 class ChildProcess:
-    """One of our commands in a process of its own, which ends when this process does."""
+    """One of our commands in a process of its own, which ends when this process does.
+
+    `documents` are handed over as JSON files, each with the option that names it.
+    """
 
     def __init__(
         self,
@@ -54,7 +58,7 @@ class ChildProcess:
         directory: Path,
         stdin: IO[bytes] | int = subprocess.DEVNULL,
         stdout: int = subprocess.PIPE,
-        config: Mapping[str, Any] | None = None,
+        documents: Mapping[str, Any] | None = None,
         on_line: LineHandler | None = None,
         reword: Reword = str,
     ) -> None:
@@ -66,17 +70,18 @@ class ChildProcess:
         self._reword = reword
         lifeline, self._lifeline = os.pipe()
         try:
-            with tempfile.TemporaryFile() as config_file:
+            with ExitStack() as files:
                 passed = [lifeline]
                 extra: list[str] = []
-                if config is not None:
-                    config_file.write(json.dumps(config).encode())
-                    config_file.flush()
-                    config_file.seek(0)
+                for option, document in (documents or {}).items():
+                    file = files.enter_context(tempfile.TemporaryFile())
+                    file.write(json.dumps(document).encode())
+                    file.flush()
+                    file.seek(0)
                     # A file without a name: secrets are neither in the arguments, which everybody
                     # may list, nor in a place that a kill -9 would leave behind.
-                    passed.append(config_file.fileno())
-                    extra = ["--config", f"/dev/fd/{config_file.fileno()}"]
+                    passed.append(file.fileno())
+                    extra += [option, f"/dev/fd/{file.fileno()}"]
                 self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
                     [
                         *(sys.executable, "-P", "-m", "hubspot_calls.child"),

@@ -14,6 +14,7 @@ from hubspot_calls.keyring import open_keyring
 from hubspot_calls.pages import build_pages
 from hubspot_calls.rooms import Store, open_sync_log
 from hubspot_calls.settings import Settings
+from hubspot_calls.shared_figures import shared_figures
 from receiver.access import Doorkeeper
 from receiver.app import Receiver, create_app
 from receiver.connections import TurnedAway
@@ -59,9 +60,11 @@ def build_receiver(
     threads = WorkerThreads("api")
     metrics = ReceiverMetrics()
     metrics.registry.register(Figures(metrics, lambda: load_figures(store.engine), load_backlog))
+    for figures in shared_figures(settings, store.engine):
+        metrics.registry.register(figures)
     if turned_away is not None:
         metrics.registry.register(ConnectionFigures(turned_away))
-    sync_log = open_sync_log(settings, wait_s=_SYNC_LOG_WAIT_S)
+    sync_log = open_sync_log(settings, wait_s=_SYNC_LOG_WAIT_S, store=store)
     token = settings.metrics_token
     pages = build_pages(settings, store, front, sync_log=sync_log, threads=threads)
     tally = WebhookTally(store.webhook_counts.add)

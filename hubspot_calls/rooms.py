@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hubspot_calls.data_dir import check_data_dir, make_data_dir
-from hubspot_calls.settings import Settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from hubspot_calls.settings import Settings
     from target_hubspot_calls.store.connections import Connections
     from target_hubspot_calls.store.keys import AccessKeys
     from target_hubspot_calls.store.ledger import Ledger
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from target_hubspot_calls.store.vault import Vault
     from target_hubspot_calls.store.webhook_counts import WebhookCounts
     from target_hubspot_calls.store.webhooks import Webhooks
+    from target_hubspot_calls.sync_log.face import HistoryReader
     from target_hubspot_calls.sync_log.log import SyncLog
 
 
@@ -137,6 +138,17 @@ def open_store_if_there(settings: Settings) -> Iterator[Store | None]:
         yield store
 
 
+def is_empty(settings: Settings) -> bool:
+    """True if there can be nothing here: no data directory, and no server. Raises DataDirUnusable.
+
+    Where only the store is missing there may still be a call stream and a history.
+    """
+    check_data_dir(settings.data_dir)
+    return _store_is_missing(settings.database_url.get_secret_value()) and not (
+        settings.data_dir.exists()
+    )
+
+
 def _store_is_missing(url: str) -> bool:
     """True for a SQLite file that is not there; of a server only opening can tell."""
     from sqlalchemy import make_url
@@ -150,8 +162,30 @@ def _store_is_missing(url: str) -> bool:
     return is_file and not Path(str(address.database)).exists()
 
 
-def open_sync_log(settings: Settings, *, wait_s: float = 5.0) -> SyncLog:
-    """The sync log; the DuckDB file is opened only when asked something."""
+def _is_file(url: str) -> bool:
+    """True for a store that is one host's; the settings let nothing pass but files and servers."""
+    return url.lower().startswith("sqlite")
+
+
+def open_sync_log(
+    settings: Settings, *, wait_s: float = 5.0, store: Store | None = None
+) -> HistoryReader:
+    """The history: of one host in a file, which is opened when asked something; of several in
+    their database, through `store` where it is open.
+
+    Raises StoreUnavailable for a database that has to be opened and cannot be.
+    """
+    url = settings.database_url.get_secret_value()
+    if _is_file(url):
+        return open_sync_log_file(settings, wait_s=wait_s)
+    from target_hubspot_calls.shared_history.history import SharedHistory
+    from target_hubspot_calls.store.database import open_database
+
+    return SharedHistory(store.engine if store is not None else open_database(url))
+
+
+def open_sync_log_file(settings: Settings, *, wait_s: float = 5.0) -> SyncLog:
+    """The sync log in this host's own file, for those who fill it."""
     from target_hubspot_calls.sync_log.log import SyncLog
 
     return SyncLog(settings.sync_log, wait_s=wait_s)

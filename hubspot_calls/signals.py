@@ -13,6 +13,22 @@ from types import FrameType
 
 
 @contextmanager
+def ended_by_ctrl_c() -> Iterator[None]:
+    """Lets SIGINT end the process at once, without a word, while nothing needs to be tidied up.
+
+    For imports: some are in C and abort with a traceback when an exception meets them.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def on_signals(stop: Callable[[], None]) -> Iterator[list[int]]:
     """Call `stop` on SIGINT and SIGTERM; lends the list of the signals that came.
 

@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
+from hubspot_calls.commands.options import OneOf
 from target_hubspot_calls.errors import SettingsError
 from target_hubspot_calls.store.webhook_auth import (
     STANDARD_WEBHOOKS,
@@ -29,7 +30,7 @@ R = TypeVar("R")
 _OPTIONS = (
     click.option(
         "--auth",
-        type=click.Choice([auth.value for auth in WebhookAuth]),
+        type=OneOf([auth.value for auth in WebhookAuth]),
         default="secret",
         show_default=True,
         help="How VAPI proves itself: X-Vapi-Secret header, Authorization: Bearer, a header of"
@@ -51,12 +52,12 @@ _OPTIONS = (
     ),
     click.option(
         "--algorithm",
-        type=click.Choice([each.value for each in HmacAlgorithm]),
+        type=OneOf([each.value for each in HmacAlgorithm]),
         help="hmac: sha256 by default.",
     ),
     click.option(
         "--encoding",
-        type=click.Choice([each.value for each in HmacEncoding]),
+        type=OneOf([each.value for each in HmacEncoding]),
         help="hmac: how the signature is written, hex by default.",
     ),
     click.option(

@@ -6,32 +6,39 @@ Knows the store's connections and one question to HubSpot; a token never leaves 
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from hubspot_calls.commands.options import json_option, owner_options, with_settings
 from hubspot_calls.output import Column, print_json, print_table, say
-from hubspot_calls.portal import fetch_portal_id
 from hubspot_calls.rooms import open_store, open_store_if_there
-from hubspot_calls.settings import Settings
-from target_hubspot_calls.store.connections import Connection
+
+if TYPE_CHECKING:
+    from hubspot_calls.settings import Settings
+    from target_hubspot_calls.store.connections import Connection
 
 _LONGEST_KEY = 1000
 
 
-@click.group()
+@click.group(short_help="HubSpot portals, one for each user and workspace.")
 def connections() -> None:
     """HubSpot portals, one for each user and workspace.
+
+    Calls of a workspace go to its portal; calls of one without wait until it is connected. People
+    can also connect by themselves, on the receiver's page, where an OAuth app is set up.
 
     \b
     Examples:
       hubspot-calls connections add --workspace acme --service-key-stdin < key.txt
       hubspot-calls connections list
       hubspot-calls connections remove --workspace acme
+
+    See also: doctor (asks HubSpot whether each connection works), webhooks (the other end).
     """
 
 
-@connections.command()
+@connections.command(short_help="Connect a portal with a service key.")
 @owner_options
 @click.option(
     "--service-key-stdin",
@@ -59,8 +66,14 @@ def add(
     \b
     Examples:
       hubspot-calls connections add --service-key-stdin < key.txt
-      pass show hubspot/acme | hubspot-calls connections add --workspace acme --service-key-stdin
+      hubspot-calls connections add --service-key-stdin      (it asks for the key)
+      pass show hubspot/acme \\
+        | hubspot-calls connections add --workspace acme --service-key-stdin
+
+    See also: connections list, doctor (checks it again later).
     """
+    from hubspot_calls.portal import fetch_portal_id
+
     key = _read_key()
     portal_id = None if no_check else fetch_portal_id(settings, key)
     with open_store(settings) as store:
@@ -75,11 +88,19 @@ def add(
     say(f"User {user_id}, workspace {workspace_id} is connected to {where}.")
 
 
-@connections.command("list")
+@connections.command("list", short_help="Show each connection and how it stands.")
 @json_option
 @with_settings
 def list_(settings: Settings, /, as_json: bool) -> None:
-    """Show each connection, its portal, state, scopes and expiry; never a token."""
+    """Show each connection, its portal, state, scopes and expiry; never a token.
+
+    \b
+    Examples:
+      hubspot-calls connections list
+      hubspot-calls connections list --json | jq '.[] | .state'
+
+    See also: connections add, doctor (asks HubSpot whether they work).
+    """
     with open_store_if_there(settings) as store:
         found = store.connections.list() if store and store.has_connections else ()
     if not found:
@@ -117,12 +138,22 @@ def list_(settings: Settings, /, as_json: bool) -> None:
     )
 
 
-@connections.command()
+@connections.command(short_help="Forget a connection and its tokens.")
 @owner_options
 @json_option
 @with_settings
 def remove(settings: Settings, /, user_id: str, workspace_id: str, as_json: bool) -> None:
-    """Forget a connection and its tokens; calls wait until the workspace connects again."""
+    """Forget a connection and its tokens; calls wait until the workspace connects again.
+
+    To write to another portal there is no need of this: `connections add` replaces it.
+
+    \b
+    Examples:
+      hubspot-calls connections remove
+      hubspot-calls connections remove --user ana --workspace acme
+
+    See also: connections list, connections add.
+    """
     with open_store(settings) as store:
         removed = store.connections.remove(user_id, workspace_id)
     if not removed:

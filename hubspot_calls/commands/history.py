@@ -1,123 +1,189 @@
 """`hubspot-calls history`: what became of the calls.
 
-Knows the sync log and the outbox that feeds it; it must not know HubSpot.
+Knows the sync log and the outbox that feeds it; how rows are shown lives beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubspot_calls.commands.options import OwnerName, json_option, with_settings
-from hubspot_calls.output import (
-    Column,
-    count_of,
-    is_wide,
-    print_json,
-    print_table,
-    say,
-    to_utc_time,
+from hubspot_calls.commands.options import (
+    REASONS,
+    call_filter_options,
+    check_times,
+    json_option,
+    with_settings,
 )
-from hubspot_calls.rooms import open_store_if_there, open_sync_log
-from hubspot_calls.settings import Settings
-from target_hubspot_calls.errors import Reason, Status
-from target_hubspot_calls.sync_log.log import SyncLogError, drain
+from hubspot_calls.output import count_of, print_json, say
+from hubspot_calls.signals import ended_by_ctrl_c
 
-_SHORT_ID = 8
-_UNITS_S = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_STATUS_STYLE = {"success": "green", "error": "red", "skipped": "yellow"}
+if TYPE_CHECKING:
+    from hubspot_calls.rooms import Store
+    from hubspot_calls.settings import Settings
+    from target_hubspot_calls.sync_log.log import HistoryFilter, HistoryReader
 
-
-class Moment(click.ParamType[datetime]):
-    """A date, a date and time (UTC unless it says otherwise), or how long ago: 30m, 12h, 7d."""
-
-    name = "time"
-
-    def convert(
-        self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        """The moment as an aware datetime in UTC; fails with what the forms are."""
-        if isinstance(value, datetime):
-            return value
-        if value[-1:] in _UNITS_S and value[:-1].isdigit():
-            try:
-                return datetime.now(UTC) - timedelta(seconds=int(value[:-1]) * _UNITS_S[value[-1]])
-            except OverflowError:
-                self.fail(f"{value} is longer ago than there are dates", param, ctx)
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(
-                f"{value!r} is no time; write 2026-11-22, 2026-11-22T09:30 or 12h", param, ctx
-            )
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+_FIRST_ROWS = 50
+_FOLLOWED_ROWS = 10
+_MOST_ROWS = 10_000
+_OWNER = ("user_id", "workspace_id")
 
 
-@click.command()
-@click.option("--status", type=click.Choice([status.value for status in Status]))
-@click.option("--reason", type=click.Choice([reason.value for reason in Reason]), metavar="R")
-@click.option("--since", type=Moment(), help="From then on: 2026-11-22, 2026-11-22T09:30, 12h, 7d.")
-@click.option("--until", type=Moment(), help="Up to then, in the same forms.")
-@click.option("--call-id", help="One call, by its whole id.")
-@click.option("--user", "user_id", type=OwnerName(), metavar="U", help="Only this user's calls.")
+@click.command(
+    short_help="What became of the calls, newest first.", epilog=f"Reasons: {', '.join(REASONS)}."
+)
+@call_filter_options()
 @click.option(
-    "--workspace",
-    "workspace_id",
-    type=OwnerName(),
-    metavar="W",
-    help="Only this workspace's calls.",
+    "--limit",
+    type=click.IntRange(1, _MOST_ROWS),
+    metavar="N",
+    help=f"So many rows; {_FIRST_ROWS} by default, with --csv all.",
 )
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, metavar="N")
+@click.option("--follow", "-f", is_flag=True, help="Go on with new outcomes until Ctrl-C.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV for a spreadsheet.")
 @json_option
 @with_settings
 def history(
     settings: Settings,
     /,
-    status: str | None,
-    reason: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    call_id: str | None,
-    user_id: str | None,
-    workspace_id: str | None,
-    limit: int,
+    limit: int | None,
+    follow: bool,
+    as_csv: bool,
     as_json: bool,
+    **given: Any,
 ) -> None:
-    """Show outcomes from the sync log, newest first.
+    """Show what became of the calls, newest first: one row for every try.
+
+    Times are this machine's on a terminal, and UTC in a pipe. With --call-id alone it tells that
+    call's whole story: when it came, how its contact was found, every try, and what comes next.
 
     \b
     Examples:
       hubspot-calls history --since 24h
       hubspot-calls history --status skipped --reason contact_not_found
-      hubspot-calls history --call-id CALL_ID --json
+      hubspot-calls history --number 0123 --since yesterday
+      hubspot-calls history --call-id 01a1f97c
+      hubspot-calls history --follow --status error
+      hubspot-calls history --since 30d --csv > calls.csv
+      hubspot-calls history --json | jq '.logs[].reason'
+
+    See also: retry (try calls again), doctor (why nothing arrives).
     """
-    waiting = _take_over_waiting_rows(settings)
-    page = open_sync_log(settings).history(
-        user_id=user_id,
-        workspace_id=workspace_id,
-        status=status,
-        reason=reason,
-        call_id=call_id,
-        since=since,
-        until=until,
-        limit=limit,
-    )
+    check_times(given["since"], given["until"])
+    _check_together(follow=follow, as_csv=as_csv, as_json=as_json)
+    with ended_by_ctrl_c():
+        import target_hubspot_calls.sync_log.log  # noqa: F401 - loaded here, asked later
+        from hubspot_calls.rooms import open_store_if_there, open_sync_log
+
+    with open_store_if_there(settings) as store:
+        log = open_sync_log(settings, store=store)
+        waiting = _take_over_waiting_rows(settings, store)
+        wanted = _filter_of(log, given)
+        if as_csv:
+            _print_csv(log, wanted, limit)
+        elif follow:
+            _follow(settings, store, log, wanted, limit or _FOLLOWED_ROWS)
+        elif not as_json and wanted.call_id and _is_story(given):
+            _tell_story(settings, store, log, wanted)
+        else:
+            _show(settings, log, wanted, limit or _FIRST_ROWS, as_json=as_json)
     if waiting:
         wait = "waits" if waiting == 1 else "wait"
         say(f"{count_of(waiting, 'newer outcome')} {wait} until the sync log can be written.")
+
+
+def _check_together(*, follow: bool, as_csv: bool, as_json: bool) -> None:
+    chosen = [name for name, is_set in (("--csv", as_csv), ("--json", as_json)) if is_set]
+    if follow:
+        chosen.insert(0, "--follow")
+    if len(chosen) > 1:
+        raise click.UsageError(f"{' and '.join(chosen)} exclude each other")
+
+
+def _filter_of(log: HistoryReader, given: dict[str, Any]) -> HistoryFilter:
+    from hubspot_calls.call_ids import find_call_id
+    from target_hubspot_calls.sync_log.filters import HistoryFilter
+
+    chosen = {name: value for name, value in given.items() if name != "number"}
+    if chosen["call_id"]:
+        owner = {name: chosen[name] for name in _OWNER}
+        chosen["call_id"] = find_call_id(log, chosen["call_id"], owner)
+    return HistoryFilter(**chosen, phone_number=given["number"])
+
+
+def _is_story(given: dict[str, Any]) -> bool:
+    """True if nothing but the call is asked for."""
+    return not any(value for name, value in given.items() if name not in ("call_id", *_OWNER))
+
+
+def _show(
+    settings: Settings, log: HistoryReader, wanted: HistoryFilter, limit: int, *, as_json: bool
+) -> None:
+    from hubspot_calls.commands.history_table import print_history, say_totals
+
+    view = log.view(wanted, limit=limit)
+    page = view.page
     if not page.rows:
-        asked = (status, reason, since, until, call_id, user_id, workspace_id)
-        say(_nothing_found(settings, is_filtered=any(asked)))
+        say(_nothing_found(settings, is_filtered=any(vars(wanted).values())))
     if as_json:
-        print_json({"logs": page.rows, "total": page.total, "limit": limit})
+        print_json(
+            {
+                "logs": page.rows,
+                "total": page.total,
+                "limit": limit,
+                "by_status": dict(view.by_status),
+            }
+        )
         return
     if page.rows:
-        print_history(page.rows)
-    if page.total > len(page.rows):
-        say(f"The newest {len(page.rows)} of {page.total}; --limit shows more.")
+        print_history(page.rows, now=datetime.now(UTC))
+        say_totals(view, wanted.status)
+
+
+def _print_csv(log: HistoryReader, wanted: HistoryFilter, limit: int | None) -> None:
+    from receiver.csv_export import csv_head, csv_lines
+
+    # In pieces, as it may be all there is; later ones do not see what is written meanwhile.
+    left = limit
+    click.echo(csv_head(), nl=False)
+    as_of, last = None, None
+    while left is None or left > 0:
+        size = _MOST_ROWS if left is None else min(left, _MOST_ROWS)
+        piece = log.rows_behind(wanted, as_of=as_of, last=last, limit=size)
+        click.echo(csv_lines(piece.rows), nl=False)
+        if len(piece.rows) < size:
+            return
+        as_of, last = piece.as_of, piece.rows[-1]
+        left = None if left is None else left - size
+
+
+def _follow(
+    settings: Settings, store: Store | None, log: HistoryReader, wanted: HistoryFilter, limit: int
+) -> None:
+    from hubspot_calls.commands.history_follow import follow_history
+
+    follow_history(
+        log,
+        wanted,
+        limit=limit,
+        take_over=lambda: _take_over_waiting_rows(settings, store),
+    )
+
+
+def _tell_story(
+    settings: Settings, store: Store | None, log: HistoryReader, wanted: HistoryFilter
+) -> None:
+    from hubspot_calls.commands.history_story import tell_stories
+
+    if not tell_stories(store, log, wanted, now=datetime.now(UTC)):
+        where = "no data directory" if not settings.data_dir.exists() else "nothing of such a call"
+        raise click.ClickException(
+            f"there is {where} in {settings.data_dir} ({wanted.call_id}); `hubspot-calls history`"
+            " shows the ids of the newest, and a call that VAPI has just reported comes with the"
+            " next sync"
+        )
 
 
 def _nothing_found(settings: Settings, *, is_filtered: bool) -> str:
@@ -128,65 +194,19 @@ def _nothing_found(settings: Settings, *, is_filtered: bool) -> str:
     return f"No outcome yet: no call has been synced so far in {settings.data_dir}."
 
 
-def print_history(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print outcomes as a table; on a narrow terminal the sentence moves under the reason."""
-    short = shorten_ids([row["call_id"] for row in rows if row["call_id"] is not None])
-    wide = is_wide()
-    columns = [
-        Column("time (UTC)"),
-        Column("call"),
-        Column("number"),
-        Column("contact"),
-        Column("note"),
-        Column("outcome", fold=True),
-    ]
-    if wide:
-        columns[-1:] = [Column("status"), Column("reason"), Column("message", fold=True)]
-    print_table(columns, [_to_cells(row, short, wide=wide) for row in rows])
+def _take_over_waiting_rows(settings: Settings, store: Store | None) -> int:
+    """Bring outcomes from the outbox into the sync log; how many it could not take just now.
 
+    Several hosts read their history where it was written, and one of them fills the file.
+    """
+    from hubspot_calls.rooms import open_sync_log_file
+    from target_hubspot_calls.store.database import is_shared
+    from target_hubspot_calls.sync_log.log import SyncLogError, drain
 
-def shorten_ids(call_ids: Sequence[str]) -> dict[str, str]:
-    """Each id cut to 8 characters or more that none of the others has: its beginning or its end."""
-    distinct = sorted(set(call_ids))
-    begins = _shortest_apart(distinct, lambda call_id, length: call_id[:length])
-    ends = _shortest_apart(distinct, lambda call_id, length: f"…{call_id[-length:]}")
-    shorter = ends if sum(map(len, ends)) < sum(map(len, begins)) else begins
-    return dict(zip(distinct, shorter, strict=True))
-
-
-def _shortest_apart(ids: Sequence[str], cut: Callable[[str, int], str]) -> list[str]:
-    longest = max(map(len, ids), default=0)
-    for length in range(_SHORT_ID, longest):
-        short = [cut(call_id, length) for call_id in ids]
-        if len(set(short)) == len(ids):
-            return short
-    return list(ids)
-
-
-def _to_cells(row: Mapping[str, Any], short: Mapping[str, str], *, wide: bool) -> list[object]:
-    time = to_utc_time(row["created_at"])
-    # A record that could not be used may have named no call.
-    call_id = row["call_id"]
-    cells: list[object] = [
-        time if wide else time[5:16],
-        call_id if wide else short.get(call_id),
-        row["phone_number"],
-        row["contact_id"],
-        row["engagement_id"],
-    ]
-    status, reason, message = row["status"], row["reason"], row["error_message"]
-    if wide:
-        return [*cells, status, reason, message]
-    return [*cells, "\n".join(filter(None, (f"{status} {reason}", message)))]
-
-
-def _take_over_waiting_rows(settings: Settings) -> int:
-    """Bring outcomes from the outbox into the sync log; how many it could not take just now."""
-    with open_store_if_there(settings) as store:
-        if store is None:
-            return 0
-        try:
-            drain(store.outbox, open_sync_log(settings, wait_s=1.0))
-        except SyncLogError:
-            return store.outbox.count()
+    if store is None or is_shared(store.engine):
+        return 0
+    try:
+        drain(store.outbox, open_sync_log_file(settings, wait_s=1.0))
+    except SyncLogError:
+        return store.outbox.count()
     return 0

@@ -5,12 +5,16 @@ Knows the store's access keys; it must not know what they open.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from hubspot_calls.commands.options import json_option, owner_options, with_settings
 from hubspot_calls.output import Column, print_json, print_table, say
 from hubspot_calls.rooms import open_store, open_store_if_there
-from hubspot_calls.settings import Settings
+
+if TYPE_CHECKING:
+    from hubspot_calls.settings import Settings
 
 
 @click.group(short_help="Access keys to a workspace's API and recordings.")
@@ -26,10 +30,12 @@ def keys() -> None:
       hubspot-calls keys create --user ana --workspace acme
       hubspot-calls keys list
       hubspot-calls keys revoke KEY_ID
+
+    See also: serve (where they are used), webhooks (VAPI's way in, which takes no such key).
     """
 
 
-@keys.command()
+@keys.command(short_help="Make an access key; it is shown this once.")
 @owner_options
 @json_option
 @with_settings
@@ -38,8 +44,12 @@ def create(settings: Settings, /, user_id: str, workspace_id: str, as_json: bool
 
     \b
     Examples:
+      hubspot-calls keys create
       hubspot-calls keys create --user ana --workspace acme
-      curl -L -H "Authorization: Bearer $KEY" http://127.0.0.1:8000/recordings/CALL_ID
+      curl -H "Authorization: Bearer $KEY" \\
+        http://127.0.0.1:8000/api/hubspot/status
+
+    See also: keys list, keys revoke.
     """
     with open_store(settings) as store:
         access_key, text = store.keys.create(user_id, workspace_id)
@@ -55,11 +65,19 @@ def create(settings: Settings, /, user_id: str, workspace_id: str, as_json: bool
     say("The key is not shown again: only its digest is kept.")
 
 
-@keys.command("list")
+@keys.command("list", short_help="Show the access keys by id and last four characters.")
 @json_option
 @with_settings
 def list_(settings: Settings, /, as_json: bool) -> None:
-    """Show the access keys by id and last four characters."""
+    """Show the access keys by id and last four characters; the keys themselves are not kept.
+
+    \b
+    Examples:
+      hubspot-calls keys list
+      hubspot-calls keys list --json | jq '.[] | select(.revoked_at == null)'
+
+    See also: keys create, keys revoke.
+    """
     with open_store_if_there(settings) as store:
         found = store.keys.list() if store else ()
     if not found:
@@ -104,12 +122,20 @@ def list_(settings: Settings, /, as_json: bool) -> None:
     )
 
 
-@keys.command()
+@keys.command(short_help="Make an access key worthless, at once and for good.")
 @click.argument("key_id")
 @json_option
 @with_settings
 def revoke(settings: Settings, /, key_id: str, as_json: bool) -> None:
-    """Make an access key worthless, at once and for good."""
+    """Make an access key worthless, at once and for good; who is signed in with it is out, too.
+
+    \b
+    Examples:
+      hubspot-calls keys list                     (says its id)
+      hubspot-calls keys revoke KEY_ID
+
+    See also: keys create (for another one).
+    """
     with open_store(settings) as store:
         store.keys.revoke(key_id)
     if as_json:

@@ -52,6 +52,8 @@ def serve(settings: Settings, /, host: str, port: int, no_sync: bool) -> int:
       hubspot-calls serve
       hubspot-calls serve --host 0.0.0.0 --port 8080
       hubspot-calls serve --no-sync        (and `hubspot-calls sync` now and then)
+
+    See also: webhooks create (VAPI's way in), keys create (the pages'), doctor, work.
     """
     warn_of_strangers()
     with open_store(settings) as store:
@@ -75,13 +77,17 @@ def serve(settings: Settings, /, host: str, port: int, no_sync: bool) -> int:
                     max_per_address=settings.max_connections_per_address,
                 ),
                 turned_away=turned_away,
+                at_once=receiver.at_once,
             )
 
+            live = LiveSync(settings)
+
             def end() -> None:
+                # Both at once, so that all of it takes less than 10 s.
                 server.should_exit = True
+                live.request_stop()
 
             with on_signals(end) as seen:
-                live = LiveSync(settings)
                 if not no_sync:
                     live.start()
                 try:

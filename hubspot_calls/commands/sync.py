@@ -16,23 +16,34 @@ from hubspot_calls.waiting import WaitingCalls, load_waiting
 
 
 @click.command(short_help="Send every stored call to HubSpot once.")
+@click.option(
+    "--from-start",
+    is_flag=True,
+    help="Read all that is kept again; no call gets a second note.",
+)
 @json_option
 @with_settings
-def sync(settings: Settings, /, as_json: bool) -> int:
+def sync(settings: Settings, /, from_start: bool, as_json: bool) -> int:
     """Send every stored call to HubSpot once, and say what became of them.
 
     The same as `tap-vapi | target-hubspot-calls`, with the place it stopped at kept in the data
-    directory. While `hubspot-calls serve` runs there is no need for it.
+    directory, or in the store where several hosts share the stream. While `hubspot-calls serve` or
+    `work` runs there is no need for it. Where another host reads the shared stream, it waits until
+    that one has taken over all that is stored, and then tries here too what is due.
 
     \b
     Examples:
       hubspot-calls sync
       hubspot-calls sync --json
+
+    See also: history (what became of each call), retry, serve.
     """
     warn_of_strangers()
     counts = RunCounts()
     with shown_progress(settings) as progress:
-        end = run_once(settings, progress=progress, on_line=counts.hear)
+        end = run_once(settings, from_start=from_start, progress=progress, on_line=counts.hear)
+    if end.read_elsewhere is not None:
+        say(f"The stream is read by {end.read_elsewhere}; only what was due was sent from here.")
     if as_json:
         print_json(
             {
@@ -42,6 +53,7 @@ def sync(settings: Settings, /, as_json: bool) -> int:
                 ],
                 "waiting": counts.waiting,
                 "stopped": end.stopped,
+                "read_elsewhere": end.read_elsewhere,
             }
         )
     else:

@@ -9,9 +9,12 @@ import base64
 import json
 from datetime import UTC, datetime, timedelta
 from shlex import quote
+from typing import TYPE_CHECKING
 
 from target_hubspot_calls.store.webhook_auth import HmacEncoding, HmacPlan, Part, SecretHeader
-from target_hubspot_calls.store.webhooks import Webhook
+
+if TYPE_CHECKING:
+    from target_hubspot_calls.store.webhooks import Webhook
 
 _LENGTH = timedelta(seconds=42)
 # In double quotes, as the shell fills them in; $b, $t and $i are set before.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
@@ -15,19 +15,15 @@ import click
 from hubspot_calls.commands.auth_options import auth_options, read_auth_options
 from hubspot_calls.commands.options import OwnerName, json_option, owner_options, with_settings
 from hubspot_calls.commands.webhook_trial import to_trial_command
-from hubspot_calls.commands.webhook_views import (
-    print_webhooks,
-    to_listed,
-    to_raw_document,
-    warnings_of,
-)
 from hubspot_calls.output import print_json, say, to_json, to_utc_time
 from hubspot_calls.rooms import open_store, open_store_if_there
-from hubspot_calls.settings import Settings
 from receiver.vapi_settings import to_credential, to_vapi_settings
 from target_hubspot_calls.addresses import is_loopback
 from target_hubspot_calls.store.webhook_auth import WebhookAuth, to_json_options
-from target_hubspot_calls.store.webhooks import Webhook
+
+if TYPE_CHECKING:
+    from hubspot_calls.settings import Settings
+    from target_hubspot_calls.store.webhooks import Webhook
 
 WEBHOOK_PATH = "/api/webhooks/"
 
@@ -42,9 +38,11 @@ _assistants_option = click.option(
 _label_option = click.option("--label", type=OwnerName(), metavar="TEXT", help="A name for people.")
 
 
-@click.group()
+@click.group(short_help="Addresses that VAPI posts end-of-call reports to.")
 def webhooks() -> None:
     """Addresses that VAPI posts end-of-call reports to.
+
+    Make one for each workspace and paste what it prints into the settings of your VAPI assistant.
 
     \b
     Examples:
@@ -52,10 +50,12 @@ def webhooks() -> None:
       hubspot-calls webhooks list
       hubspot-calls webhooks rotate WEBHOOK_ID
       hubspot-calls webhooks disable WEBHOOK_ID
+
+    See also: serve (which answers there), connections (the other end), doctor.
     """
 
 
-@webhooks.command()
+@webhooks.command(short_help="Make a webhook; its secret is shown this once.")
 @owner_options
 @auth_options
 @_assistants_option
@@ -75,22 +75,28 @@ def create(
 ) -> None:
     """Make a webhook; its secret is shown this once.
 
+    What it prints is ready to paste into VAPI, with a test call to try it by. --auth secret is
+    right for most; choose hmac where the body is to be signed.
+
     \b
     Examples:
       hubspot-calls webhooks create
       hubspot-calls webhooks create --user ana --workspace acme --auth bearer
       hubspot-calls webhooks create --auth header --header X-Acme-Secret
       hubspot-calls webhooks create --auth hmac --label "front desk"
-      hubspot-calls webhooks create --auth hmac --standard-webhooks
-      hubspot-calls webhooks create --json
+
+    See also: webhooks list, webhooks rotate, serve.
     """
+    from hubspot_calls.commands.webhook_views import warnings_of
+
     way = WebhookAuth(auth)
+    options = read_auth_options(way, given)
     with open_store(settings) as store:
         webhook, secret = store.webhooks.create(
             user_id,
             workspace_id,
             way,
-            options=read_auth_options(way, given),
+            options=options,
             assistant_ids=assistant_ids,
             label=label,
         )
@@ -120,7 +126,7 @@ def create(
         say(f"The secret is not shown again: {kept}.")
 
 
-@webhooks.command("list")
+@webhooks.command("list", short_help="Show the webhooks, what each took and refused.")
 @json_option
 @with_settings
 def list_(settings: Settings, /, as_json: bool) -> None:
@@ -128,7 +134,16 @@ def list_(settings: Settings, /, as_json: bool) -> None:
 
     Counts reach the list within seconds. "taken" are reports stored, "ignored" messages that are
     none or of other assistants, "refused" says why; "last heard" is the last that proved itself.
+
+    \b
+    Examples:
+      hubspot-calls webhooks list
+      hubspot-calls webhooks list --json | jq '.[].counts'
+
+    See also: webhooks create, doctor (what to do where nothing is heard).
     """
+    from hubspot_calls.commands.webhook_views import print_webhooks, to_listed
+
     with open_store_if_there(settings) as store:
         found = store.webhooks.list() if store else ()
         counts = store.webhook_counts.of([webhook.id for webhook in found]) if store else {}
@@ -146,7 +161,7 @@ def list_(settings: Settings, /, as_json: bool) -> None:
         print_webhooks([(webhook, counts[webhook.id]) for webhook in found])
 
 
-@webhooks.command()
+@webhooks.command(short_help="Give a webhook a new secret; the old one works for a day.")
 @click.argument("webhook_id")
 @click.option(
     "--keep-old",
@@ -165,7 +180,9 @@ def rotate(settings: Settings, /, webhook_id: str, keep_old_for_s: int, as_json:
     \b
     Examples:
       hubspot-calls webhooks rotate WEBHOOK_ID
-      hubspot-calls webhooks rotate WEBHOOK_ID --keep-old 0     (the old one leaked)
+      hubspot-calls webhooks rotate WEBHOOK_ID --keep-old 0   (the old one leaked)
+
+    See also: webhooks list, webhooks disable.
     """
     with open_store(settings) as store:
         webhook = store.webhooks.get(webhook_id)
@@ -190,7 +207,7 @@ def rotate(settings: Settings, /, webhook_id: str, keep_old_for_s: int, as_json:
         say("Paste it into VAPI now: the old secret has stopped working.")
 
 
-@webhooks.command()
+@webhooks.command(short_help="Stop taking reports at a webhook.")
 @click.argument("webhook_id")
 @json_option
 @with_settings
@@ -198,6 +215,13 @@ def disable(settings: Settings, /, webhook_id: str, as_json: bool) -> None:
     """Stop taking reports at a webhook; the sender gets 404 from then on.
 
     It can be enabled again, with the secrets it had.
+
+    \b
+    Examples:
+      hubspot-calls webhooks list                     (says its id)
+      hubspot-calls webhooks disable WEBHOOK_ID
+
+    See also: webhooks enable, webhooks rotate (where only its secret leaked).
     """
     with open_store(settings) as store:
         store.webhooks.disable(webhook_id)
@@ -207,7 +231,7 @@ def disable(settings: Settings, /, webhook_id: str, as_json: bool) -> None:
     say(f"Webhook {webhook_id} is disabled.")
 
 
-@webhooks.command()
+@webhooks.command(short_help="Take reports at a disabled webhook again.")
 @click.argument("webhook_id")
 @json_option
 @with_settings
@@ -215,6 +239,13 @@ def enable(settings: Settings, /, webhook_id: str, as_json: bool) -> None:
     """Take reports at a disabled webhook again, with the secrets it has.
 
     If it was disabled because its secret leaked, rotate with --keep-old 0 right after.
+
+    \b
+    Examples:
+      hubspot-calls webhooks enable WEBHOOK_ID
+      hubspot-calls webhooks rotate WEBHOOK_ID --keep-old 0
+
+    See also: webhooks disable, webhooks list.
     """
     with open_store(settings) as store:
         store.webhooks.enable(webhook_id)
@@ -224,7 +255,7 @@ def enable(settings: Settings, /, webhook_id: str, as_json: bool) -> None:
     say(f"Webhook {webhook_id} takes reports again.")
 
 
-@webhooks.command()
+@webhooks.command(short_help="Say anew whose reports a webhook takes, or its name.")
 @click.argument("webhook_id")
 @_assistants_option
 @click.option("--any-assistant", is_flag=True, help="Take reports of every assistant again.")
@@ -248,7 +279,10 @@ def change(
     \b
     Examples:
       hubspot-calls webhooks change WEBHOOK_ID --assistant ID --assistant ID
-      hubspot-calls webhooks change WEBHOOK_ID --any-assistant --label "front desk"
+      hubspot-calls webhooks change WEBHOOK_ID --any-assistant
+      hubspot-calls webhooks change WEBHOOK_ID --label "front desk"
+
+    See also: webhooks list (what was ignored).
     """
     if assistant_ids and any_assistant:
         raise click.UsageError("--assistant and --any-assistant exclude each other")
@@ -265,7 +299,7 @@ def change(
     say(f"Webhook {webhook_id} is changed.")
 
 
-@webhooks.command()
+@webhooks.command(short_help="Print the raw reports of a call, for support.")
 @click.option("--call-id", metavar="ID", help="What VAPI sent of this call.")
 @click.option(
     "--request-id", metavar="ID", help="What came with this request, as the log names it."
@@ -277,7 +311,15 @@ def raw(settings: Settings, /, call_id: str | None, request_id: str | None, as_j
 
     They are kept only while HUBSPOT_CALLS_KEEP_RAW_REPORTS_DAYS is set, encrypted. They hold what
     was said, and may hold secrets of your VAPI account.
+
+    \b
+    Examples:
+      hubspot-calls webhooks raw --call-id CALL_ID
+      hubspot-calls webhooks raw --request-id REQUEST_ID > reports.json
+
+    See also: history (what became of the call).
     """
+    from hubspot_calls.commands.webhook_views import to_raw_document
     from receiver.raw_reports import read_raw_reports
 
     if (call_id is None) == (request_id is None):

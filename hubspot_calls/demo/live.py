@@ -15,7 +15,7 @@ from hubspot_calls.demo.stage import Stage
 from hubspot_calls.live_sync import LiveSync
 from hubspot_calls.rooms import open_sync_log
 from hubspot_calls.signals import on_signals
-from target_hubspot_calls.sync_log.log import SyncLog, SyncLogError
+from target_hubspot_calls.sync_log.log import HistoryReader, SyncLogError
 
 _LOOK_EVERY_S = 1.0
 _MOST_AT_ONCE = 100
@@ -60,7 +60,7 @@ def build_curl_line(stage: Stage) -> str:
     )
 
 
-def _tell_outcomes(log: SyncLog, ended: threading.Event, tell: Callable[[str], None]) -> None:
+def _tell_outcomes(log: HistoryReader, ended: threading.Event, tell: Callable[[str], None]) -> None:
     since = datetime.now(UTC)
     told: set[str] = set()
     while not ended.wait(_LOOK_EVERY_S):

@@ -11,7 +11,7 @@ import subprocess
 import time
 from typing import Any
 
-from hubspot_calls.pipeline import SyncFailed
+from hubspot_calls.halves import SyncFailed
 from hubspot_calls.processes import clean_environment
 from hubspot_calls.settings import Settings
 

@@ -18,7 +18,7 @@ from hubspot_calls.demo.samples import Report, Samples, generate_reports, place_
 from hubspot_calls.demo.stage import Stage
 from hubspot_calls.pipeline import run_once
 from hubspot_calls.progress import shown_progress
-from hubspot_calls.rooms import open_store, open_sync_log
+from hubspot_calls.rooms import open_store, open_sync_log_file
 from target_hubspot_calls.sync_log.log import drain
 
 _POSTS_AT_ONCE = 16
@@ -109,7 +109,7 @@ class Show:
         """What sync log and portal show now."""
         portal = self._stage.portal
         contacts, notes = portal.fetch_records("contacts"), portal.fetch_records("notes")
-        log = open_sync_log(self._stage.settings)
+        log = open_sync_log_file(self._stage.settings)
         with open_store(self._stage.settings) as store:
             drain(store.outbox, log)
         outcomes = log.call_status(limit=len(self._posted) + 100)

@@ -6,20 +6,24 @@ Makes nothing and changes nothing, and asks nobody outside.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from call_stream.stream import StreamError, open_reader
+from call_stream.stream import CallStreamReader, StreamCorrupt, StreamError, open_reader
 from hubspot_calls.doctor.findings import Finding, age, attention, good, problem
+from hubspot_calls.doctor.shared_history import look_at_shared_history
 from hubspot_calls.output import count_of
 from hubspot_calls.rooms import Store, open_sync_log
-from hubspot_calls.settings import READER_NAME, Settings
+from hubspot_calls.settings import READER_NAME, Settings, strangers_in_env_file
 from target_hubspot_calls.addresses import is_loopback
 from target_hubspot_calls.errors import CallSyncError, SettingsError, WrongEncryptionKey
+from target_hubspot_calls.store.database import is_shared
 from target_hubspot_calls.store.figures import load_figures
 from target_hubspot_calls.store.ledger_rows import DUE, WAITING
 from target_hubspot_calls.store.sealed import check_sealed, holds_sealed
@@ -29,6 +33,12 @@ from target_hubspot_calls.sync_log.log import HistoryFilter, SyncLogBusy
 _LOW_DISK_BYTES = 500_000_000
 _LATE = timedelta(minutes=5)
 _SYNC_LOG_WAIT_S = 2.0
+_READ_S = 3.0
+_DELIVER = "Run hubspot-calls sync, or keep `hubspot-calls serve` running"
+_CORRUPT = (
+    "Nothing behind it is delivered until the file is brought back from a backup. Calls that VAPI"
+    " still has are read again where VAPI_API_KEY is set."
+)
 
 Now = Callable[[], datetime]
 
@@ -40,6 +50,10 @@ def utc_now() -> datetime:
 
 def look_at_settings(settings: Settings) -> Iterator[Finding]:
     """What may not be meant so; wrong values never come this far."""
+    for sentence in strangers_in_env_file():
+        yield attention(
+            "settings", f"{sentence.partition(';')[0]}.", "Leave it if it is another's."
+        )
     if is_loopback(urlsplit(settings.public_url).hostname):
         yield attention(
             "settings",
@@ -106,8 +120,7 @@ def look_at_store(store: Store, *, now: Now = utc_now) -> Iterator[Finding]:
         yield attention(
             "store",
             f"{said}{since}.",
-            "Run `hubspot-calls serve` or `hubspot-calls sync`; `hubspot-calls history` says why"
-            " calls are tried again.",
+            f"{_DELIVER}; hubspot-calls history --status error says why calls are tried again.",
         )
     else:
         yield good("store", f"{said}{since}.")
@@ -159,11 +172,18 @@ def look_at_stream(settings: Settings, *, now: Now = utc_now) -> Iterator[Findin
         yield problem(
             "call stream",
             f"It cannot be read: {str(err).rstrip('.')}.",
-            "Check HUBSPOT_CALLS_STREAM_URL and the disk; `serve` says more in its log.",
+            _CORRUPT
+            if isinstance(err, StreamCorrupt)
+            else "Check HUBSPOT_CALLS_STREAM_URL and the rights and the space of its directory.",
         )
         return
     if backlog.oldest_at is None:
         yield good("call stream", f"Read to its end, position {backlog.end}.")
+        return
+    try:
+        _read_through(settings, reader, backlog.position)
+    except (StreamError, OSError) as err:
+        yield problem("call stream", f"What is not read yet: {str(err).rstrip('.')}.", _CORRUPT)
         return
     read = f"read up to position {backlog.position}" if backlog.position else "never read so far"
     said = (
@@ -171,13 +191,29 @@ def look_at_stream(settings: Settings, *, now: Now = utc_now) -> Iterator[Findin
         f" {age(backlog.oldest_at, now())}; {read}, and it ends at {backlog.end}"
     )
     if now() - backlog.oldest_at > _LATE:
-        yield attention("call stream", f"{said}.", "Run `hubspot-calls serve` or `sync`.")
+        yield attention("call stream", f"{said}.", f"{_DELIVER}.")
     else:
         yield good("call stream", f"{said}.")
 
 
+def _read_through(settings: Settings, reader: CallStreamReader, position: int) -> None:
+    """Reads what the sync will read next, for a few seconds at most. Raises StreamError, OSError.
+
+    Another's server is not read through: what it hands out, it answers for.
+    """
+    if not settings.stream_url.startswith("file:"):
+        return
+    give_up_at = time.monotonic() + _READ_S
+    for _ in reader.read(position):
+        if time.monotonic() > give_up_at:
+            return
+
+
 def look_at_sync_log(settings: Settings, store: Store | None) -> Iterator[Finding]:
     """The history: readable, and how many rows wait to be written to it."""
+    if store is not None and is_shared(store.engine):
+        yield from look_at_shared_history(store)
+        return
     waiting = load_figures(store.engine).outbox_rows if store else 0
     wait = f"; {count_of(waiting, 'row')} wait to be written" if waiting else ""
     path = Path(settings.sync_log)
@@ -194,9 +230,19 @@ def look_at_sync_log(settings: Settings, store: Store | None) -> Iterator[Findin
             "Calls are delivered meanwhile; close the other program to see the history.",
         )
     except CallSyncError as err:
-        yield problem("sync log", f"{str(err).rstrip('.')}{wait}.", "Nothing is lost meanwhile.")
+        yield problem("sync log", f"{str(err).rstrip('.')}{wait}.", _mend_sync_log(path))
     else:
         yield good("sync log", f"{path}, {page.total:,} rows{wait}.")
+
+
+def _mend_sync_log(path: Path) -> str:
+    if not os.access(path, os.R_OK | os.W_OK):
+        return "Run this as the user that runs `serve`, or give it the file."
+    name = shlex.quote(str(path))
+    return (
+        f"If it is damaged: mv {name} {name}.damaged; a new one is begun, without what was in it."
+        " Calls are delivered meanwhile."
+    )
 
 
 def look_at_webhooks(store: Store, *, now: Now = utc_now) -> Iterator[Finding]:
@@ -213,14 +259,15 @@ def look_at_webhooks(store: Store, *, now: Now = utc_now) -> Iterator[Finding]:
             yield attention(
                 "webhooks",
                 f"Webhook {each.id} takes calls from anyone who knows its address.",
-                "Make another with a secret, and disable this one.",
+                "Make another with a secret (hubspot-calls webhooks create), then"
+                f" hubspot-calls webhooks disable {each.id}",
             )
         if not each.is_readable:
             yield problem(
                 "webhooks",
                 f"Webhook {each.id} answers 503: its secret does not open.",
                 "Bring back the encryption key, or"
-                f" `hubspot-calls webhooks rotate {each.id} --keep-old 0`.",
+                f" hubspot-calls webhooks rotate {each.id} --keep-old 0",
             )
     counts = store.webhook_counts.of([each.id for each in webhooks])
     heard = [count["stored"].last_at for count in counts.values() if "stored" in count]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -23,7 +24,7 @@ from target_hubspot_calls.hubspot.auth import PortalAuth, StaticTokens, TokenSto
 from target_hubspot_calls.hubspot.client import open_client
 from target_hubspot_calls.hubspot.engagements import CALL_ID_PROPERTY, EngagementKind
 from target_hubspot_calls.hubspot.retry import RetryPolicy
-from target_hubspot_calls.store.connections import Connection, ConnectionState
+from target_hubspot_calls.store.connections import Connection, ConnectionKind, ConnectionState
 
 _PATIENCE = RetryPolicy(tries=2, total_wait_s=5.0)
 _ANSWER_S = 5.0
@@ -31,19 +32,30 @@ _ANSWER_S = 5.0
 _NOBODYS_NUMBER = "2025550100"
 
 
-def look_at_hubspot(settings: Settings, store: Store | None) -> Iterator[Finding]:
-    """Each portal that calls may go to: reached, open to us, able to refuse a second note."""
+def look_at_hubspot(
+    settings: Settings, store: Store | None, *, opens: bool = True
+) -> Iterator[Finding]:
+    """Each portal that calls may go to: reached, open to us, able to refuse a second note.
+
+    `opens` is False where the stored tokens cannot be read.
+    """
     if settings.service_key is not None:
         key = settings.service_key.get_secret_value()
-        yield from _ask(settings, StaticTokens(key), "the service key of the settings", "")
+        what = "the service key of the settings"
+        again = "Make a new key in HubSpot, and put it into HUBSPOT_SERVICE_KEY."
+        yield from _ask(settings, StaticTokens(key), what, "", again)
+        return
+    if not opens:
+        yield problem(
+            "HubSpot", "It is not asked: the stored tokens do not open.", "Mend the keys first."
+        )
         return
     found = store.connections.list() if store is not None and store.has_connections else ()
     if not found:
         yield problem(
             "HubSpot",
             "No portal is connected, so that calls wait.",
-            "Connect one on the page, or"
-            " `hubspot-calls connections add --service-key-stdin < key.txt`.",
+            f"{_by_page(settings)}hubspot-calls connections add --service-key-stdin < key.txt",
         )
     for connection in found:
         yield from _look_at_connection(settings, store, connection)
@@ -53,11 +65,12 @@ def _look_at_connection(
     settings: Settings, store: Store | None, connection: Connection
 ) -> Iterator[Finding]:
     name = f"user {connection.user_id}, workspace {connection.workspace_id}"
+    again = _connect_again(settings, connection)
     if connection.state is ConnectionState.RECONNECT_REQUIRED:
         yield problem(
             "HubSpot",
             f"The connection of {name} is no longer accepted.",
-            "Somebody must connect HubSpot again.",
+            again,
         )
         return
     missing = missing_scopes(connection.scopes)
@@ -66,26 +79,40 @@ def _look_at_connection(
         yield problem(
             "HubSpot",
             f"The connection of {name} lacks {lacking.rstrip('.')}.",
-            "Connect again, and grant all that is asked for.",
+            f"Grant all that is asked for. {again}",
         )
         return
     if store is not None:
         tokens = store.connections.tokens(connection.id)
-        yield from _ask(settings, tokens, f"the connection of {name}", name)
+        yield from _ask(settings, tokens, f"the connection of {name}", name, again)
 
 
-def _ask(settings: Settings, tokens: TokenStore, what: str, name: str) -> Iterator[Finding]:
+def _by_page(settings: Settings) -> str:
+    """Where people connect by themselves; nothing where no OAuth app is set up."""
+    return f"Open {settings.public_url}/ and connect, or " if settings.client_id else ""
+
+
+def _connect_again(settings: Settings, connection: Connection) -> str:
+    """What connects this workspace once more, in the way in which it was connected."""
+    if connection.kind == ConnectionKind.OAUTH:
+        return f"Sign in at {settings.public_url}/ for this workspace, and connect HubSpot again."
+    owner = shlex.join(["--user", connection.user_id, "--workspace", connection.workspace_id])
+    return f"hubspot-calls connections add {owner} --service-key-stdin < key.txt"
+
+
+def _ask(
+    settings: Settings, tokens: TokenStore, what: str, name: str, again: str
+) -> Iterator[Finding]:
     whose = f" for {name}" if name else ""
     try:
         portal_id, is_unique = asyncio.run(_ask_portal(settings, tokens))
     except ReconnectRequired:
-        yield problem("HubSpot", f"HubSpot refuses {what}.", "Connect again, or check the key.")
+        yield problem("HubSpot", f"HubSpot refuses {what}.", again)
     except MissingScope as err:
         yield problem(
             "HubSpot",
             f"HubSpot lets {what} do too little: {str(err).rstrip('.')}.",
-            "Connect again, or make a key, with crm.objects.contacts.read,"
-            " crm.objects.contacts.write and files.",
+            f"It needs crm.objects.contacts.read, crm.objects.contacts.write and files. {again}",
         )
     except CallSyncError as err:
         yield problem(
@@ -132,7 +159,12 @@ def look_at_vapi(settings: Settings) -> Iterator[Finding]:
         with Vapi(key, settings.vapi_api_url, tries=2) as vapi:
             vapi.list_calls(updated_ge=now - timedelta(hours=1), updated_le=now, limit=1)
     except VapiError as err:
-        yield problem("VAPI", f"{err}", "Check VAPI_API_KEY, VAPI_API_URL and the network.")
+        yield problem(
+            "VAPI",
+            f"{err}",
+            "Compare VAPI_API_KEY with the private key in VAPI's dashboard (not the public one);"
+            f" try: curl -sS -o /dev/null -w '%{{http_code}}' {settings.vapi_api_url}/call",
+        )
     else:
         yield good("VAPI", f"{settings.vapi_api_url} takes the key.")
 

@@ -50,7 +50,7 @@ def test_every_command_that_prints_data_takes_json() -> None:
         if "as_json" not in {parameter.name for parameter in command.params}
     }
 
-    assert without == {"serve", "simulator"}
+    assert without == {"completion", "serve", "simulator", "work"}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 
 from call_stream.record import CallRecord, CallSource, encode_record
 from call_stream.stream import EntryKind, open_reader, open_writer
-from hubspot_calls import pipeline
+from hubspot_calls import halves
 from hubspot_calls.confirmed_position import NOTED_EVERY_S, ConfirmedPosition, stream_bookmark
 from hubspot_calls.pipeline import run_once
 from hubspot_calls.settings import READER_NAME, Settings
@@ -154,8 +154,8 @@ def test_a_run_notes_what_its_target_confirmed(
     lines = "\n".join(a_state(position) for position in positions)
     (tmp_path / "said_target.py").write_text(f"def main(): print({lines!r})\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(pipeline, "TAP", ("tap-vapi", "said_tap"))
-    monkeypatch.setattr(pipeline, "TARGET", ("target-hubspot-calls", "said_target"))
+    monkeypatch.setattr(halves, "TAP", ("tap-vapi", "said_tap"))
+    monkeypatch.setattr(halves, "TARGET", ("target-hubspot-calls", "said_target"))
 
     run_once(settings)
 

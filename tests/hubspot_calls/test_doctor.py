@@ -15,7 +15,7 @@ import pytest
 
 from call_stream.stream import EntryKind, open_writer
 from hubspot_calls.doctor.findings import age
-from hubspot_calls.rooms import Store, open_store
+from hubspot_calls.rooms import Store, open_store, open_sync_log_file
 from hubspot_calls.settings import settings_from
 from hubspot_simulator import DEFAULT_PORTAL, Simulator
 from target_hubspot_calls.call import Workspace, parse_call
@@ -189,6 +189,129 @@ def test_a_key_file_that_others_can_read_is_said(
 
     assert "(mode 644)" in found["encryption keys"][0][1]
     assert "(mode 755)" in found["data directory"][0][1]
+
+
+def damage(path: Path, first: int) -> None:
+    """Turns bits all over the file, from this byte on."""
+    content = bytearray(path.read_bytes())
+    for place in range(first, len(content), 97):
+        content[place] ^= 0xFF
+    path.write_bytes(content)
+
+
+def a_newer_schema(data_dir: Path) -> None:
+    with sqlite3.connect(data_dir / "store.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("broken", "check", "said", "advised"),
+    [
+        ("newer store", "store", "was made by a newer version", "not looked at here"),
+        ("damaged store", "store", "is damaged", "not looked at here"),
+        ("damaged history", "sync log", "it is damaged; put it aside", "mv "),
+        ("no history at all", "sync log", "not a valid DuckDB database", "mv "),
+        ("key of another", "encryption keys", "do not open", "Bring back the key file"),
+        ("key that is none", "encryption keys", "is not 32 bytes", "Bring back the key file"),
+        ("damaged stream", "call stream", "What is not read yet", "VAPI_API_KEY is set"),
+    ],
+    ids=lambda value: str(value).replace(" ", "-")[:20],
+)
+def test_whatever_is_broken_the_rest_is_looked_at_and_the_fault_has_its_advice(
+    hubspot_calls: HubSpotCalls,
+    store: Store,
+    data_dir: Path,
+    broken: str,
+    check: str,
+    said: str,
+    advised: str,
+) -> None:
+    store.connections.add_service_key("default", "default", "pat-na1-secret")
+    open_sync_log_file(store.settings).append([{"id": "1", "created_at": "2026-11-22T09:00:00Z"}])
+    writer = open_writer(store.settings.stream_url)
+    for _ in range(5):
+        writer.append(EntryKind.CALL, b"{" + b" " * 200 + b"}").result()
+    writer.close()
+    (segment,) = (data_dir / "stream").glob("*.calls")
+    store.engine.dispose()
+    {
+        "newer store": lambda: a_newer_schema(data_dir),
+        "damaged store": lambda: (data_dir / "store.db").write_bytes(b"no database " * 900),
+        "damaged history": lambda: damage(data_dir / "sync_log.duckdb", 12_288),
+        "no history at all": lambda: (data_dir / "sync_log.duckdb").write_bytes(b"none " * 900),
+        "key of another": lambda: (data_dir / "secret.key").write_text("A" * 43 + "="),
+        "key that is none": lambda: (data_dir / "secret.key").write_text("open sesame"),
+        "damaged stream": lambda: flip(segment, 600),
+    }[broken]()
+
+    ended = hubspot_calls("doctor", "--offline", "--json")
+
+    found = json.loads(ended.out)["findings"]
+    faults = [finding for finding in found if finding["verdict"] == "problem"]
+    assert ended.code == 1
+    assert [fault["check"] for fault in faults] == [check]
+    assert said in faults[0]["said"]
+    assert advised in faults[0]["advice"]
+    assert {"settings", "data directory", "store", "call stream", "sync log"} <= {
+        finding["check"] for finding in found
+    }
+    assert "pat-na1-secret" not in ended.out
+    assert ended.err == ""
+
+
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0xFF
+    path.write_bytes(content)
+
+
+def test_tokens_that_do_not_open_are_no_fault_of_hubspot(
+    look: Callable[..., dict[str, Any]],
+    store: Store,
+    data_dir: Path,
+    portal: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store.connections.add_service_key("default", "default", "pat-na1-secret")
+    (data_dir / "secret.key").unlink()
+    monkeypatch.setenv("HUBSPOT_API_URL", portal.url)
+    monkeypatch.setattr("hubspot_calls.doctor.outside.httpx.get", answering(200))
+
+    found = look()
+
+    assert found["HubSpot"] == [("problem", "It is not asked: the stored tokens do not open.")]
+
+
+def test_names_in_the_env_file_that_are_no_settings_are_said(
+    look: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("HUBSPOT_FAVOURITE_COLOUR=blue\n")
+
+    found = look("--offline")
+
+    assert "HUBSPOT_FAVOURITE_COLOUR" in found["settings"][0][1]
+    assert found["settings"][0][0] == "attention"
+    assert "blue" not in str(found)
+
+
+def test_a_refused_key_is_answered_with_the_command_that_mends_it(
+    hubspot_calls: HubSpotCalls,
+    store: Store,
+    portal: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store.connections.add_service_key("ana", "north shore", "pat-na1-unknown")
+    monkeypatch.setenv("HUBSPOT_API_URL", portal.url)
+    monkeypatch.setattr("hubspot_calls.doctor.outside.httpx.get", answering(200))
+
+    ended = hubspot_calls("doctor", "--json")
+
+    (fault,) = (each for each in json.loads(ended.out)["findings"] if each["check"] == "HubSpot")
+    assert fault["advice"] == (
+        "hubspot-calls connections add --user ana --workspace 'north shore'"
+        " --service-key-stdin < key.txt"
+    )
 
 
 def test_a_sync_log_that_is_open_elsewhere_is_no_problem(

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from hubspot_calls import live_sync
+from hubspot_calls.halves import RunEnd
 from hubspot_calls.live_sync import LiveSync
-from hubspot_calls.pipeline import RunEnd
 from hubspot_calls.settings import Settings, settings_from
 from hubspot_calls.sync_state import sole_sync
 
@@ -93,6 +93,29 @@ def test_it_waits_for_a_sync_that_holds_the_data_directory(
     live.stop()
 
     assert (started_beside_it, started_after_it) == (False, True)
+
+
+def test_a_mistake_of_ours_is_logged_with_its_place_and_the_run_started_again(
+    settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_sync, "FIRST_WAIT_S", 0.01)
+    holds = threading.Event()
+    mistakes = iter([TypeError("a mistake")])
+
+    def make_run() -> DyingRun:
+        for mistake in mistakes:
+            raise mistake
+        return DyingRun([0], holds)
+
+    live = LiveSync(settings, make_run=make_run)
+    live.start()
+    held = holds.wait(20)
+    was_running = live.is_running
+    live.stop()
+
+    assert (held, was_running, live.is_running) == (True, True, False)
+    assert "Traceback" in caplog.text
+    assert "TypeError, which is a mistake in this program" in caplog.text
 
 
 def wait_for(check: Callable[[], bool], timeout_s: float = 20) -> None:

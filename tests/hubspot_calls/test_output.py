@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hubspot_calls.commands.history import shorten_ids
+from hubspot_calls.call_ids import shorten_ids
 from hubspot_calls.output import Column, print_json, print_table
 
 

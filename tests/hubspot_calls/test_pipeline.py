@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from hubspot_calls import pipeline
-from hubspot_calls.pipeline import Pipeline, SyncFailed, run_once
+from hubspot_calls import halves, pipeline
+from hubspot_calls.halves import SyncFailed
+from hubspot_calls.pipeline import Pipeline, run_once
 from hubspot_calls.settings import Settings, settings_from
 from hubspot_calls.sync_state import SyncRunning, sole_sync
 
@@ -68,8 +69,8 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
         for name, text in (("stand_in_tap", tap), ("stand_in_target", target)):
             body = "".join(f"    {line}\n" for line in text.strip().splitlines())
             (place / f"{name}.py").write_text(f"def main():\n{body}")
-        monkeypatch.setattr(pipeline, "TAP", ("tap-vapi", "stand_in_tap"))
-        monkeypatch.setattr(pipeline, "TARGET", ("target-hubspot-calls", "stand_in_target"))
+        monkeypatch.setattr(halves, "TAP", ("tap-vapi", "stand_in_tap"))
+        monkeypatch.setattr(halves, "TARGET", ("target-hubspot-calls", "stand_in_target"))
 
     return install
 
@@ -278,10 +279,10 @@ threading.Event().wait(60)
 """
     stand_in(tap, COPYING_TARGET)
     program = f"""
-from hubspot_calls import pipeline
+from hubspot_calls import halves, pipeline
 from hubspot_calls.settings import settings_from
-pipeline.TAP = ("tap-vapi", "stand_in_tap")
-pipeline.TARGET = ("target-hubspot-calls", "stand_in_target")
+halves.TAP = ("tap-vapi", "stand_in_tap")
+halves.TARGET = ("target-hubspot-calls", "stand_in_target")
 pipeline.run_once(settings_from({{"HUBSPOT_CALLS_DATA_DIR": {str(settings.data_dir)!r}}}))
 """
     parent = subprocess.Popen([sys.executable, "-c", program])

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from hubspot_calls.commands.retry_wait import wait_for_outcomes
 from hubspot_calls.rooms import open_store
 from hubspot_calls.settings import Settings
 from target_hubspot_calls.call import Workspace, parse_call
 from target_hubspot_calls.errors import Reason, Status
 from target_hubspot_calls.outcome import Outcome
+from target_hubspot_calls.store.retries import CallKey, RetryFilter
 
 HubSpotCalls = Callable[..., Any]
 
@@ -34,7 +40,8 @@ def ledger(settings: Settings) -> None:
     }
     with open_store(settings) as store:
         for call_id, (workspace, outcome) in stand.items():
-            store.ledger.accept([parse_call({"id": call_id}, workspace)], now=at)
+            number = {"customer_number": "+12025550142"} if call_id == "missed-1" else {}
+            store.ledger.accept([parse_call({"id": call_id, **number}, workspace)], now=at)
             (claim,) = store.ledger.claim(workspace, holder="r/1", limit=9, for_s=9, now=at)
             store.ledger.settle([(claim, outcome)], holder="r/1", kind="note", run_id="", now=at)
 
@@ -85,7 +92,11 @@ def test_people_are_told_what_happens_next(hubspot_calls: HubSpotCalls) -> None:
     assert done.err.startswith("3 calls put back in line. `serve` takes them within seconds")
     assert more.err.startswith("1 call put back in line, 3 calls in line already. ")
     assert again.err == "Nothing to do: 1 call in line already.\n"
-    assert (dry.out, done.out) == ("", "")
+    assert [line.split() for line in dry.out.splitlines()[1:]] == [
+        ["default", "default", "skipped", "contact_not_found", "2", "0"],
+        ["lee", "acme", "skipped", "contact_not_found", "1", "0"],
+    ]
+    assert done.out == ""
 
 
 @pytest.mark.usefixtures("ledger")
@@ -119,3 +130,173 @@ def test_what_cannot_be_retried_is_wrong_use(
 
     assert ended.code == 2
     assert ended.err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("ledger")
+def test_scripts_are_told_what_stands_how_by_workspace_and_reason(
+    hubspot_calls: HubSpotCalls,
+) -> None:
+    told = json.loads(hubspot_calls("retry", "--dry-run", "--json").out)
+
+    assert told["groups"][0] == {
+        "user_id": "default",
+        "workspace_id": "default",
+        "status": "skipped",
+        "reason": "contact_not_found",
+        "queued": 2,
+        "in_line": 0,
+    }
+    assert [group["queued"] for group in told["groups"]] == [2, 1, 1]
+
+
+@pytest.mark.usefixtures("ledger")
+@pytest.mark.parametrize(
+    ("arguments", "count"),
+    [
+        (("--all",), 4),
+        (("--all", "--workspace", "acme"), 1),
+        (("--since", "2026-11-20T11:00Z", "--until", "2026-11-20T13:00Z"), 4),
+        (("--since", "2026-11-20T13:00Z"), 0),
+        (("--number", "+12025550142"), 1),
+        (("--number", "0142"), 1),
+        (("--number", "9999"), 0),
+        (("--query", "MISSED"), 2),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_calls_are_chosen_by_time_number_and_text(
+    hubspot_calls: HubSpotCalls, arguments: tuple[str, ...], count: int
+) -> None:
+    done = hubspot_calls("retry", *arguments, "--json")
+
+    assert counts_of(done.out) == (count, count, 0)
+
+
+@pytest.mark.usefixtures("ledger")
+@pytest.mark.parametrize(
+    ("answer", "code", "queued"), [("y\n", 0, 3), ("n\n", 1, 0)], ids=["yes", "no"]
+)
+def test_people_see_what_it_is_and_are_asked_first(
+    settings: Settings,
+    environment: dict[str, str],
+    answer: str,
+    code: int,
+    queued: int,
+) -> None:
+    shown, ended = answered(environment, answer, "retry", "--status", "skipped")
+
+    with open_store(settings) as store:
+        waiting = store.retries.count(RetryFilter(status="skipped"), now=datetime.now(UTC))
+    assert "contact_not_found" in shown
+    assert "Put 3 calls back in line? [y/N]" in shown
+    assert ended == code
+    assert waiting.in_line == queued
+
+
+@pytest.mark.usefixtures("ledger")
+@pytest.mark.parametrize("arguments", [("--yes",), ("--call-id", "refused")], ids=" ".join)
+def test_nobody_is_asked_who_said_yes_or_named_one_call(
+    environment: dict[str, str], arguments: tuple[str, ...]
+) -> None:
+    shown, ended = answered(environment, "", "retry", *arguments)
+
+    assert "[y/N]" not in shown
+    assert "back in line" in shown
+    assert ended == 0
+
+
+@pytest.mark.usefixtures("ledger")
+def test_outcomes_are_told_as_they_come_in(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = datetime.now(UTC)
+    keys: list[CallKey] = []
+    with open_store(settings) as store:
+        store.retries.put_back(RetryFilter(user_id="default"), now=now, tell=keys.extend)
+
+        def deliver_one(_: float) -> None:
+            claims = store.ledger.claim(DEFAULT, holder="r/2", limit=1, for_s=9, now=now)
+            written = Outcome(Status.SUCCESS, Reason.CREATED, engagement_id="9")
+            store.ledger.settle(
+                [(claim, written) for claim in claims],
+                holder="r/2",
+                kind="note",
+                run_id="",
+                now=now,
+            )
+
+        capsys.readouterr()
+        seen = wait_for_outcomes(
+            store.retries, keys, since=now, wait_s=60, sleep=deliver_one, monotonic=lambda: 0.0
+        )
+
+    said = capsys.readouterr().err.splitlines()
+    assert seen.counts == {("success", "created"): 3}
+    assert said == [
+        "missed-1  success created",
+        "missed-2  success created",
+        "refused  success created",
+        "3 success created.",
+    ]
+
+
+@pytest.mark.usefixtures("ledger")
+def test_waiting_is_bounded_and_says_that_nobody_delivers(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now, clock = datetime.now(UTC), iter(range(0, 1000, 5))
+    keys: list[CallKey] = []
+    with open_store(settings) as store:
+        store.retries.put_back(RetryFilter(), now=now, tell=keys.extend)
+        capsys.readouterr()
+        seen = wait_for_outcomes(
+            store.retries,
+            keys,
+            since=now,
+            wait_s=60,
+            sleep=lambda s: None,
+            monotonic=lambda: float(next(clock)),
+        )
+
+    said = capsys.readouterr().err.splitlines()
+    assert seen.still_waiting == 4
+    assert said == [
+        "Nobody has taken them yet: is `hubspot-calls serve` running?",
+        "4 calls not tried yet.",
+    ]
+
+
+@pytest.mark.usefixtures("ledger")
+def test_scripts_get_the_outcomes_in_their_document(hubspot_calls: HubSpotCalls) -> None:
+    ended = hubspot_calls("retry", "--call-id", "refused", "--wait", "1", "--json")
+
+    told = json.loads(ended.out)
+    assert (told["queued"], told["outcomes"], told["still_waiting"]) == (1, [], 1)
+
+
+def answered(environment: dict[str, str], answer: str, *arguments: str) -> tuple[str, int]:
+    """What a person at a terminal sees who answers so, and how it ends."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hubspot_calls", *arguments],
+        env=environment | {"TERM": "xterm", "NO_COLOR": "1"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+        if answer and b"[y/N]" in shown:
+            os.write(ours, answer.encode())
+            answer = ""
+    ended = process.wait()
+    os.close(ours)
+    return shown.decode(), ended

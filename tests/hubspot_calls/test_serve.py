@@ -140,6 +140,7 @@ def test_a_call_stored_by_serve_is_sent_by_a_later_sync(
         "outcomes": [{"status": "success", "reason": "created", "count": 1}],
         "waiting": 0,
         "stopped": False,
+        "read_elsewhere": None,
     }
     assert (again, said.splitlines()[-1]) == (
         "",

@@ -5,11 +5,25 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
-from hubspot_calls.sync_state import StateFile, SyncRunning, UnreadableState, sole_sync
+from hubspot_calls.sync_state import (
+    SharedState,
+    StateFile,
+    SyncRunning,
+    UnreadableState,
+    is_older,
+    sole_sync,
+)
+from target_hubspot_calls.errors import StoreUnavailable
+from target_hubspot_calls.store.database import open_database
+from target_hubspot_calls.store.elections import Elections
+from target_hubspot_calls.store.sync_states import SyncStates
 
 
 def test_the_last_state_saved_is_the_one_kept(tmp_path: Path) -> None:
@@ -72,3 +86,99 @@ def test_the_right_to_sync_comes_back_when_its_holder_dies(tmp_path: Path) -> No
 
     with sole_sync(tmp_path, "hubspot-calls sync"):
         assert died.returncode == 9
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_database(f"sqlite:///{tmp_path}/store.db")
+    yield engine
+    engine.dispose()
+
+
+def elected(engine: Engine, holder: str) -> SharedState:
+    """The state as a process sees it that was just elected, whoever was before."""
+    Elections(engine).take(
+        "reader:CALLS", holder, for_s=10, now=datetime.now(UTC), is_dead=lambda _: True
+    )
+    return SharedState(SyncStates(engine), "CALLS", office="reader:CALLS", holder=holder)
+
+
+def a_state(**marks: int) -> str:
+    partitions = [
+        {"context": {"source": source}, "replication_key_value": mark}
+        for source, mark in marks.items()
+    ]
+    return json.dumps({"bookmarks": {"calls": {"partitions": partitions}}})
+
+
+def test_the_next_reader_of_a_shared_stream_goes_on_from_the_last_one_s_state(
+    engine: Engine,
+) -> None:
+    first = elected(engine, "a")
+    first.save(a_state(stream=5))
+
+    second = elected(engine, "b")
+
+    assert second.load() == a_state(stream=5)
+
+
+def test_a_former_reader_s_state_is_dropped_without_a_fault(engine: Engine) -> None:
+    first = elected(engine, "a")
+    second = elected(engine, "b")
+    second.save(a_state(stream=7))
+
+    first.save(a_state(stream=9))
+    elected(engine, "a")
+    first.save(a_state(stream=6))
+
+    assert second.load() == a_state(stream=7)
+
+
+def test_a_shared_state_can_be_begun_again(engine: Engine) -> None:
+    state = elected(engine, "a")
+    state.save(a_state(stream=7))
+
+    state.forget()
+    state.save(a_state(stream=2))
+
+    assert state.load() == a_state(stream=2)
+
+
+def test_a_line_that_is_no_state_leaves_the_shared_one(engine: Engine) -> None:
+    state = elected(engine, "a")
+    state.save(a_state(stream=7))
+
+    with pytest.raises(UnreadableState, match="no Singer state"):
+        state.save("oops")
+
+    assert state.load() == a_state(stream=7)
+
+
+def test_a_shared_state_that_cannot_be_kept_says_why() -> None:
+    class Gone:
+        def save(self, *_: object, **__: object) -> bool:
+            raise StoreUnavailable("The store is away.")
+
+    state = SharedState(Gone(), "CALLS", office="reader:CALLS", holder="a")  # type: ignore[arg-type]
+
+    with pytest.raises(UnreadableState, match="The store is away"):
+        state.save("{}")
+
+
+@pytest.mark.parametrize(
+    ("state", "than", "older"),
+    [
+        (a_state(stream=5), a_state(stream=6), True),
+        (a_state(stream=6), a_state(stream=6), False),
+        (a_state(stream=7), a_state(stream=6), False),
+        (a_state(stream=7, api=1), a_state(stream=6, api=2), True),
+        (a_state(stream=7), a_state(stream=6, api=2), False),
+        (a_state(stream=7, api=2), a_state(stream=6), False),
+        ("{}", a_state(stream=6), False),
+    ],
+    ids=["behind", "the same", "ahead", "behind at one source", "one less", "one more", "empty"],
+)
+def test_a_state_is_older_where_it_lies_behind_at_any_source(
+    state: str, than: str, older: bool
+) -> None:
+    assert is_older(state, than) is older

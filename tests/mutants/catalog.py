@@ -64,8 +64,8 @@ DELIVERY = (
     mutant(
         "reckon a late write from its announcement",
         "target_hubspot_calls/delivery/round.py",
-        "        if 0 <= oldest_s <= ANNOUNCED_FOR_S:\n",
-        "        if 0 <= oldest_s:\n",
+        "        return 0 <= oldest_s <= ANNOUNCED_FOR_S\n",
+        "        return 0 <= oldest_s\n",
         f"{DELIVERY_TESTS}/test_held_back.py"
         "::test_a_create_held_back_for_minutes_is_waited_for_from_its_sending",
     ),

@@ -15,12 +15,13 @@ from starlette.testclient import TestClient
 
 from call_stream.stream import open_reader, open_writer
 from hubspot_calls.receiver_app import build_receiver
-from hubspot_calls.rooms import Store, open_store, open_sync_log
+from hubspot_calls.rooms import Store, open_store, open_sync_log_file
 from hubspot_calls.settings import settings_from
 from receiver.app import Receiver
 from target_hubspot_calls.call import Workspace, parse_call
 from target_hubspot_calls.errors import Reason, Status
 from target_hubspot_calls.outcome import Outcome
+from target_hubspot_calls.store.database import is_shared
 from target_hubspot_calls.sync_log.log import drain
 from target_hubspot_calls.tokens import TokenSet
 
@@ -77,7 +78,8 @@ def fill(store: Store) -> None:
             store.ledger.accept([parse_call(record, owner)], now=at)
             (claim,) = store.ledger.claim(owner, holder="r/1", limit=9, for_s=9, now=at)
             store.ledger.settle([(claim, outcome)], holder="r/1", kind="note", run_id="", now=at)
-    drain(store.outbox, open_sync_log(store.settings))
+    if not is_shared(store.engine):
+        drain(store.outbox, open_sync_log_file(store.settings))
 
 
 def start_receiver(

@@ -363,6 +363,8 @@ def test_the_number_of_calls_is_said_before_any_is_retried(dana: Visitor) -> Non
     again = dana.page(address(history, "Retry calls"))
 
     assert "Retry 2 calls?" in question
+    assert re.search(r"Skipped: No contact with this number</dt><dd[^>]*>1 call<", question)
+    assert re.search(r"Failed: Refused by HubSpot</dt><dd[^>]*>1 call<", question)
     assert untouched == set()
     assert answer.status_code == 303
     assert answer.headers["location"] == (
