@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from target_hubspot_calls.call import Call, Workspace, parse_call
+from target_hubspot_calls.store.database import open_database
+from tests.target_hubspot_calls.store.postgresql_server import (
+    NoPostgreSQL,
+    PostgreSQLServer,
+    postgresql_server,
+)
 
 # Machines are noisy: how long an example took says nothing about the code.
 settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -56,6 +63,30 @@ def a_call(a_call_record: Callable[..., dict[str, Any]]) -> Callable[..., Call]:
         return parse_call(a_call_record(**fields), HARBOR)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQLServer]:
+    """A server with one database, `ours`, that has our tables.
+
+    Without a server program whoever asks for it is skipped, but in CI.
+    """
+    try:
+        with postgresql_server() as server:
+            server.run("CREATE DATABASE ours")
+            open_database(server.url("ours")).dispose()
+            yield server
+    except NoPostgreSQL as err:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(err))
+        pytest.skip(str(err))
+
+
+@pytest.fixture
+def shared_url(postgresql: PostgreSQLServer) -> Iterator[str]:
+    """The address of the database with our tables, empty."""
+    yield postgresql.url("ours")
+    postgresql.empty("ours")
 
 
 @pytest.fixture
