@@ -63,6 +63,11 @@ bench: setup ## what we claim about speed, measured
 	$(BIN)/python benchmarks/history.py
 	$(BIN)/python benchmarks/tap.py
 	$(BIN)/python benchmarks/tap_api.py
+	$(BIN)/python benchmarks/streams.py
+	$(BIN)/python benchmarks/claims.py
+	$(BIN)/python benchmarks/retry.py
+	$(BIN)/python benchmarks/start_times.py
+	$(BIN)/python -m benchmarks.workers
 
 campaign: setup ## seeded faults, kills and lost answers; every call must end with one note
 	$(BIN)/python -m tests.campaign.run --runs 50

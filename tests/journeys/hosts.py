@@ -183,14 +183,17 @@ class Hosts:
 
     def notes(self) -> Counter[str]:
         """How many notes each call has, over all portals."""
-        return Counter(call_id for call_id, _ in self._notes())
+        return Counter(call_id for call_id, _ in self.made_notes())
 
     def latencies_s(self, sender: Sender) -> list[float]:
         """From the 200 to the note in the portal, of each call, the shortest first."""
-        made = {call_id: datetime.fromisoformat(at).timestamp() for call_id, at in self._notes()}
+        made = {
+            call_id: datetime.fromisoformat(at).timestamp() for call_id, at in self.made_notes()
+        }
         return sorted(made[call_id] - at for call_id, at in sender.answered.items())
 
-    def _notes(self) -> Iterator[tuple[str, str]]:
+    def made_notes(self) -> Iterator[tuple[str, str]]:
+        """The call of each note and when it was made, over all portals."""
         for door in self.doors:
             for note in self.portals.notes(door.portal_id):
                 body = note["properties"]["hs_note_body"]
