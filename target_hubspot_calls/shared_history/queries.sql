@@ -131,6 +131,22 @@ FROM hubspot_sync_logs
 WHERE @matching_then
 GROUP BY status;
 
+-- name: counted_statuses
+-- The same without other filters, from the counts that are kept, less what was written since.
+SELECT status, CAST(sum(rows) AS BIGINT) AS rows
+FROM (
+    SELECT status, rows
+    FROM hubspot_sync_logs_counts
+    WHERE @of_owner AND (CAST(:reason AS TEXT) IS NULL OR reason = :reason)
+    UNION ALL
+    SELECT status, -count(*) AS rows
+    FROM hubspot_sync_logs
+    WHERE @matching AND position > :last_position
+    GROUP BY status
+) AS counted
+GROUP BY status
+HAVING sum(rows) > 0;
+
 -- name: count_newer
 -- How many rows were written since the first page was asked for.
 SELECT count(*) FROM hubspot_sync_logs WHERE @matching AND position > :last_position;
@@ -186,6 +202,17 @@ SELECT status, reason, count(*) AS rows
 FROM hubspot_sync_logs
 WHERE @matching
 GROUP BY status, reason
+ORDER BY rows DESC, status, reason;
+
+-- name: counted_outcomes
+-- The same from the counts that are kept.
+SELECT status, reason, CAST(sum(rows) AS BIGINT) AS rows
+FROM hubspot_sync_logs_counts
+WHERE @of_owner
+    AND (CAST(:status AS TEXT) IS NULL OR status = :status)
+    AND (CAST(:reason AS TEXT) IS NULL OR reason = :reason)
+GROUP BY status, reason
+HAVING sum(rows) > 0
 ORDER BY rows DESC, status, reason;
 
 -- name: latest_rows

@@ -61,7 +61,8 @@ class Asked:
             by_status = {row.status: row.rows for row in found if row.position is None}
             rows = self._rows_at([row.position for row in found if row.position is not None])
         else:
-            counts = self._run("status_counts", any_status).all()
+            name = "counted_statuses" if _is_counted(wanted) else "status_counts"
+            counts = self._run(name, any_status).all()
             by_status = {row.status: row.rows for row in counts}
             rows = []
         total = by_status.get(wanted.status, 0) if wanted.status else sum(by_status.values())
@@ -109,7 +110,8 @@ class Asked:
 
     def outcome_counts(self, wanted: HistoryFilter) -> list[OutcomeCount]:
         """How many rows the filter finds of each outcome, most frequent first."""
-        rows = self._run("outcome_counts", self._parameters(wanted)).all()
+        name = "counted_outcomes" if _is_counted(wanted) else "outcome_counts"
+        rows = self._run(name, self._parameters(wanted)).all()
         return [OutcomeCount(row.status, row.reason, row.rows) for row in rows]
 
     def days(self, wanted: HistoryFilter, utc_offset_min: int) -> list[DayCount]:
@@ -195,6 +197,13 @@ def _to_storable(value: object) -> object:
 
 def _is_of_one(wanted: HistoryFilter) -> bool:
     return wanted.user_id is not None and wanted.workspace_id is not None
+
+
+def _is_counted(wanted: HistoryFilter) -> bool:
+    """True if nothing is asked but whose rows, and of which outcome."""
+    return wanted == HistoryFilter(
+        wanted.user_id, wanted.workspace_id, status=wanted.status, reason=wanted.reason
+    )
 
 
 def _is_standing(wanted: HistoryFilter) -> bool:

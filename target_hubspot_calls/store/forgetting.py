@@ -33,7 +33,7 @@ from target_hubspot_calls.store.forgotten import (
 )
 from target_hubspot_calls.store.ledger_conditions import CallKey, is_of, lock_calls
 from target_hubspot_calls.store.ledger_rows import FORGOTTEN, call_of
-from target_hubspot_calls.store.row_locks import pieces
+from target_hubspot_calls.store.row_locks import pieces, update_in_order
 from target_hubspot_calls.store.schema import calls as table
 from target_hubspot_calls.store.schema import new_contacts, outbox
 from target_hubspot_calls.store.sought_calls import (
@@ -107,10 +107,14 @@ class Forgetting(SoughtCalls):
         """Notes that nothing of these calls is left anywhere."""
         for workspace, call_ids in ids_by_workspace(keys).items():
             for ids in pieces(call_ids):
-                with writing(self._engine) as connection:
-                    done = update(table).values(record_digest=DONE, updated_at=now)
-                    is_ours = and_(is_of(workspace), table.c.state == FORGOTTEN)
-                    connection.execute(done.where(is_ours, table.c.call_id.in_(ids)))
+                ours = (
+                    is_of(workspace),
+                    table.c.state == FORGOTTEN,
+                    table.c.call_id.in_(ids),
+                )
+                with writing(self._engine, by_rows=True) as connection:
+                    done = {"record_digest": DONE, "updated_at": now}
+                    update_in_order(connection, table, ours, done)
 
 
 _KEY_IS_GIVEN = and_(

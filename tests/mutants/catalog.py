@@ -11,6 +11,7 @@ from tests.mutants.mutant import Change, Mutant, mutant
 DELIVERY_TESTS = "tests/target_hubspot_calls/delivery"
 HUBSPOT_TESTS = "tests/target_hubspot_calls/hubspot"
 RECORDING_TESTS = "tests/target_hubspot_calls/recordings"
+SHARED_HISTORY_TESTS = "tests/target_hubspot_calls/shared_history"
 STREAM_TESTS = "tests/call_stream"
 WEBHOOK_TESTS = "tests/receiver/webhooks"
 
@@ -295,4 +296,31 @@ RECEIVER: tuple[Mutant, ...] = (
     ),
 )
 
-MUTANTS = (*DELIVERY, *CALL_STREAM, *RECEIVER)
+SHARED_HISTORY = (
+    mutant(
+        "let rows of a workspace overtake each other",
+        "target_hubspot_calls/store/history_rows.py",
+        'connection.execute(_LOCK, {"locks": _LOCKS, "workspace": workspace})',
+        "_ = workspace",
+        "tests/target_hubspot_calls/store/test_history_rows.py"
+        "::test_whoever_writes_a_workspaces_rows_waits_for_the_one_before_it_to_commit",
+    ),
+    mutant(
+        "take rows out of the outbox without the office",
+        "target_hubspot_calls/store/held_outbox.py",
+        "if connection.scalar(holding.with_for_update(read=True)) != self._holder:",
+        "if not self._holder:",
+        f"{SHARED_HISTORY_TESTS}/test_filling.py"
+        "::test_what_a_run_that_lost_the_office_still_has_in_hand_is_not_deleted",
+    ),
+    mutant(
+        "fill a file without what others were given before",
+        "target_hubspot_calls/shared_history/filling.py",
+        "if is_ours and had_until <= asked_at:",
+        "if is_ours and had_until > asked_at:",
+        f"{SHARED_HISTORY_TESTS}/test_filling.py"
+        "::test_a_run_that_leaves_is_followed_by_one_whose_file_gets_all_there_is",
+    ),
+)
+
+MUTANTS = (*DELIVERY, *CALL_STREAM, *RECEIVER, *SHARED_HISTORY)

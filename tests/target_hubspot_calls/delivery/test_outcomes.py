@@ -1,6 +1,6 @@
 """Each row of the outcome table, brought about by HubSpot or by the record, as the sync log has it.
 
-What the row must say comes from README's table, which tests/test_readme.py holds equal to the code.
+What the row must say comes from docs/outcomes.md, which tests/docs holds equal to the code.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from hubspot_simulator import DEFAULT_PORTAL, Simulator
 from target_hubspot_calls.call import Call
 from target_hubspot_calls.delivery.run import Run
 from target_hubspot_calls.store.ledger_rows import RefusedRecord
+from tests.documents import ROOT, codes_in, rows_of
 from tests.target_hubspot_calls.delivery.conftest import Deliveries
-from tests.test_readme import OUTCOME_ROWS, codes_in
 
 KEY = "pat-na1-canary-of-the-service-key"
 OAUTH = {
@@ -197,7 +197,7 @@ CASES: dict[str, list[Case]] = {
 }
 TABLE = {
     reason: (row[1], row[2] not in ("-", "no"))
-    for row in OUTCOME_ROWS
+    for row in rows_of((ROOT / "docs" / "outcomes.md").read_text("utf-8"), "Reasons")
     for reason in codes_in(row[0])
 }
 PARAMETERS = [

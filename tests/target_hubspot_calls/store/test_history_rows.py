@@ -242,6 +242,33 @@ def test_each_row_knows_when_the_next_of_its_call_came_in_whatever_order_they_ca
         assert superseded_at == (min(behind)[0] if behind and call_id else None)
 
 
+def test_the_counts_that_are_kept_are_right_whoever_adds_or_deletes_rows(engine):
+    dice, history = random.Random(3), SharedHistory(engine)
+    outcomes = [("success", "created"), ("error", "locked"), ("error", "rejected"), (None, None)]
+    ids: list[str] = []
+    for _ in range(12):
+        chosen = [(dice.choice((ADA, GRACE)), dice.choice(outcomes)) for _ in range(9)]
+        rows = [a_row(whose, status=one, reason=why) for whose, (one, why) in chosen]
+        append(engine, *rows, *rows[:3])
+        ids += [str(row["id"]) for row in rows]
+    pin = history.page(HistoryFilter("ada", "sales"))
+    append(engine, a_row(), a_row(status="error"))
+    with writing(engine) as connection:
+        old = {"old": ids[:90:7]}
+        connection.execute(text("DELETE FROM hubspot_sync_logs WHERE id = ANY(:old)"), old)
+
+    for user_id in ("ada", "grace", None):
+        wanted = HistoryFilter(user_id, status="error")
+        told = history.outcome_counts(HistoryFilter(user_id))
+        # Asked so, every row is looked at.
+        counted = history.outcome_counts(HistoryFilter(user_id, until=NOON + timedelta(days=1)))
+        assert told == counted
+        assert history.page(wanted).total == sum(c.count for c in told if c.status == "error")
+    again = history.view(HistoryFilter("ada", "sales"), as_of=pin.as_of, limit=1_000)
+    assert sum(again.by_status.values()) == again.page.total == len(again.page.rows)
+    assert again.newer == 2
+
+
 def test_a_batch_of_a_size_no_run_has_is_linked_without_statistics_of_the_server(engine):
     begun = time.monotonic()
 

@@ -36,7 +36,7 @@ ledger, retries = Ledger(engine), Retries(engine)
 places = [Workspace("dana", f"w{n}") for n in range(4)]
 nobodys = Workspace("default", "default")
 told = {"given": [], "settled": [], "recordings": [], "accepted": 0}
-held = []
+held, freed = [], []
 now = lambda: datetime.now(UTC)
 
 def a_call():
@@ -77,6 +77,7 @@ def finish():
         return ledger.release(got, holder=holder, now=now())
     if way < 0.25:
         told["given"].append([holder, None, time.monotonic_ns()])
+        freed.append(holder)
         return ledger.free(holder, now=now())
     by_id = {c.call.id: c for c in got}
     if what == "claim":
@@ -113,6 +114,10 @@ while time.monotonic() < until:
     else: retries.put_back(RetryFilter(user_id="dana"), now=now())
 while held:
     finish()
+# What somebody else had in hand was passed over then.
+while left := set(freed) & set(ledger.holders(now=now())):
+    for holder in left:
+        ledger.free(holder, now=now())
 engine.dispose()
 print(json.dumps(told))
 """
