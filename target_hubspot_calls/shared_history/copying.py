@@ -18,8 +18,10 @@ from target_hubspot_calls.store.database import reading
 from target_hubspot_calls.sync_log.log import SyncLog
 from target_hubspot_calls.sync_log.rows import from_values
 
-# So much time is compared in one go: the server has to look at every row in it.
-_COMPARED = timedelta(days=30)
+# For so much time the file is asked in one go: opening it is what costs.
+_LOOKED_AT = timedelta(days=30)
+# And the server, which has to look at every row and breaks off whatever takes it a minute.
+_COMPARED = timedelta(days=1)
 _HOUR = timedelta(hours=1)
 # Rows that are in memory at once, about a kilobyte each.
 PIECE_ROWS = 5_000
@@ -32,6 +34,11 @@ class Span:
     since: datetime
     until: datetime
 
+    @property
+    def last(self) -> datetime:
+        """Its last moment."""
+        return self.until - timedelta(microseconds=1)
+
 
 def copy_missing(engine: Engine, log: SyncLog, *, piece: int = PIECE_ROWS) -> Iterator[int]:
     """Copies as it is iterated, a moment of work at a time, and says how many rows each took over.
@@ -39,22 +46,24 @@ def copy_missing(engine: Engine, log: SyncLog, *, piece: int = PIECE_ROWS) -> It
     Rows the file has are passed over, so it may be begun anew whenever it broke off. Raises
     StoreUnavailable, SyncLogBusy, SyncLogUnavailable.
     """
-    for compared in _spans_to_compare(engine):
-        # The file first: while somebody has it open, the server need not be asked.
-        there = log.hours(compared.since, compared.until)
-        for missing in _missing(engine, compared, there):
-            yield from _copy(engine, log, missing, piece)
-        yield 0
-
-
-def _spans_to_compare(engine: Engine) -> Iterator[Span]:
     (times,) = _read(engine, "times")
     if times["first"] is None:
         return
-    since = times["first"].replace(minute=0, second=0, microsecond=0)
-    while since <= times["last"]:
-        yield Span(since, since + _COMPARED)
-        since += _COMPARED
+    first = times["first"].replace(minute=0, second=0, microsecond=0)
+    for looked_at in _spans(first, times["last"], _LOOKED_AT):
+        # The file first: while somebody has it open, the server need not be asked.
+        there = log.hours(looked_at.since, looked_at.until)
+        for compared in _spans(looked_at.since, min(times["last"], looked_at.last), _COMPARED):
+            for missing in _missing(engine, compared, there):
+                yield from _copy(engine, log, missing, piece)
+            yield 0
+
+
+def _spans(first: datetime, last: datetime, length: timedelta) -> Iterator[Span]:
+    """Spans of this length, one after the other, until the last moment is in one."""
+    while first <= last:
+        yield Span(first, first + length)
+        first += length
 
 
 def _missing(

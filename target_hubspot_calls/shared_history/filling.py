@@ -18,6 +18,7 @@ from target_hubspot_calls.errors import StoreUnavailable
 from target_hubspot_calls.shared_history.copying import copy_missing
 from target_hubspot_calls.store.elections import Elections
 from target_hubspot_calls.store.held_outbox import HeldOutbox, OfficeLost
+from target_hubspot_calls.store.one_holder import Taken
 from target_hubspot_calls.sync_log.log import SyncLog, SyncLogUnavailable
 
 OFFICE = "sync_log"
@@ -96,15 +97,16 @@ class Filler:
             return self._in_office
         had_until = self._asked_at + OFFICE_S if self._in_office else asked_at
         self._in_office = False
-        is_ours = self._elections.take(
+        taken = self._elections.take(
             OFFICE, self._holder, for_s=OFFICE_S, now=self._now(), is_dead=self._is_dead
         )
-        if is_ours and had_until <= asked_at:
+        # Whoever believed us dead may have had it, and filled another file, within our own time.
+        if taken is Taken.TAKEN_OVER or (taken and had_until <= asked_at):
             self._copying = copy_missing(self._engine, self._log)
-        self._in_office = is_ours
+        self._in_office = bool(taken)
         self._asked_at = asked_at
-        self._ask_at = asked_at + (RENEW_S if is_ours else ASK_S)
-        return is_ours
+        self._ask_at = asked_at + (RENEW_S if taken else ASK_S)
+        return self._in_office
 
     def _fill_within(self, give_up_at: float) -> None:
         while self._copying is not None:

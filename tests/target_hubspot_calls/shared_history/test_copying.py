@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 import pytest
 
+from target_hubspot_calls.shared_history import copying
 from target_hubspot_calls.shared_history.copying import copy_missing
 from target_hubspot_calls.sync_log.log import SyncLogBusy
 
@@ -58,6 +59,33 @@ def test_only_hours_that_differ_are_read(engine, shared, log, a_row):
     assert pieces == [1]
     assert rows_of(log) == rows_of(shared)
     assert [taken for taken in copy_missing(engine, log) if taken] == []
+
+
+def test_the_server_compares_a_day_at_a_time_and_the_file_is_opened_seldom(
+    engine, shared, log, a_row, monkeypatch
+):
+    rows = [a_row(created_at=at(12 * n)) for n in range(2 * 45)]
+    shared.append(rows)
+    log.append(rows)
+    asked, opened = [], []
+    read, hours = copying._read, type(log).hours
+
+    def noted_read(engine, name, **parameters):
+        if name == "rows_per_hour":
+            asked.append(parameters["until"] - parameters["since"])
+        return read(engine, name, **parameters)
+
+    def noted_hours(log, since, until):
+        opened.append(since)
+        return hours(log, since, until)
+
+    monkeypatch.setattr(copying, "_read", noted_read)
+    monkeypatch.setattr(type(log), "hours", noted_hours)
+
+    taken = sum(copying.copy_missing(engine, log))
+
+    assert (taken, len(opened)) == (0, 2)
+    assert asked == [timedelta(days=1)] * 45
 
 
 def test_hours_with_as_many_rows_but_other_ones_differ(engine, shared, log, a_row):

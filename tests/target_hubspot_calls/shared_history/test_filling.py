@@ -144,6 +144,28 @@ def test_a_run_that_comes_back_to_the_office_has_what_was_written_in_between(
     assert filled("first") == ["a", "b", "c"]
 
 
+def test_a_run_that_was_believed_dead_for_a_moment_has_what_others_wrote_meanwhile(
+    a_filler, settle, filled, time, dead
+):
+    stopped, other = a_filler("stopped"), a_filler("other")
+    settle("a")
+    stopped.fill()
+    time.at += 12
+    dead.add("stopped")
+    settle("b")
+    other.fill()
+    other.leave()
+    dead.clear()
+
+    # Its own time has not run out: it renews, and does not know that it lost anything.
+    for _ in range(3):
+        stopped.fill()
+        time.at += filling.RENEW_S
+
+    assert time.at - filling.RENEW_S * 3 < 1000 + filling.OFFICE_S
+    assert (filled("stopped"), filled("other")) == (["a", "b"], ["a", "b"])
+
+
 def test_a_dead_run_is_followed_at_once(a_filler, settle, filled, dead):
     settle("a")
     a_filler("first").fill()
