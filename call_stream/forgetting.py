@@ -5,13 +5,20 @@ Knows which kinds of streams can do that; it must not know whose entries are mea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from call_stream.frames import Frame
 from call_stream.segment_rewriting import count_frames, rewrite_segments
-from call_stream.stream import EntryKind, StreamEntry, directory_of, is_network, open_reader
+from call_stream.stream import (
+    EntryKind,
+    StreamEntry,
+    StreamError,
+    directory_of,
+    is_network,
+    open_reader,
+)
 
 NewPayload = Callable[[StreamEntry], bytes | None]
 """What stands in an entry from now on, as long as what stood there; None leaves it as it is."""
@@ -65,20 +72,42 @@ def _forget_on_servers(url: str, new_payload: NewPayload, *, dry_run: bool) -> E
 
     forgetting = JetStreamForgetting(url)
     try:
-        found = list(_positions(url, new_payload))
+        found, lost = _walk(url, new_payload)
+        why = f"{lost[0]} Whose it was cannot be told" if lost else None
         if dry_run or not found:
-            return EntriesForgotten(len(found))
+            return EntriesForgotten(len(found), len(lost), why, is_busy=False)
         if not forgetting.is_possible():
             why = "the JetStream stream lets no entry be deleted (deny_delete)"
-            return EntriesForgotten(0, len(found), why, is_busy=False)
+            return EntriesForgotten(0, len(found) + len(lost), why, is_busy=False)
         for position in found:
             forgetting.delete(position)
-        return EntriesForgotten(len(found))
+        return EntriesForgotten(len(found), len(lost), why, is_busy=not lost)
     finally:
         forgetting.close()
 
 
-def _positions(url: str, new_payload: NewPayload) -> Iterator[int]:
-    for entry in open_reader(url).read():
-        if new_payload(entry) is not None:
-            yield entry.position
+def _walk(url: str, new_payload: NewPayload) -> tuple[list[int], list[StreamError]]:
+    """Positions of entries to delete, and what is said of those whose payload was lost.
+
+    A payload that was deleted on purpose is of an entry that was being forgotten, and cut off.
+    """
+    from call_stream.jetstream_payloads import PayloadDeleted, PayloadMissing
+
+    reader = open_reader(url)
+    found: list[int] = []
+    lost: list[StreamError] = []
+    after, is_over = 0, False
+    while not is_over:
+        try:
+            for entry in reader.read(after):
+                after = entry.position
+                if new_payload(entry) is not None:
+                    found.append(after)
+            is_over = True
+        except PayloadMissing as err:
+            after = err.position
+            if isinstance(err, PayloadDeleted):
+                found.append(after)
+            else:
+                lost.append(err)
+    return found, lost

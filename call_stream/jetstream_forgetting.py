@@ -6,6 +6,7 @@ The servers write over what they delete. A gap is left, which readers pass over;
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from nats.js import JetStreamContext
@@ -14,7 +15,8 @@ from nats.js import errors as js_errors
 from call_stream.jetstream_connection import JetStreamConnection
 from call_stream.jetstream_errors import in_our_words
 from call_stream.jetstream_layout import context, load_info
-from call_stream.jetstream_names import OBJECT, payload_bucket
+from call_stream.jetstream_names import OBJECT
+from call_stream.jetstream_payloads import delete_payload
 from call_stream.jetstream_url import parse_jetstream_url
 
 T = TypeVar("T")
@@ -46,13 +48,14 @@ class JetStreamForgetting:
         async def ask(js: JetStreamContext) -> None:
             try:
                 message = await js.get_msg(self._url.stream, seq=position)
-                name = (message.headers or {}).get(OBJECT)
-                if name is not None:
-                    store = await js.object_store(payload_bucket(self._url.stream))
-                    await store.delete(name)
-                await js.delete_msg(self._url.stream, position)
             except js_errors.NotFoundError:
                 return
+            name = (message.headers or {}).get(OBJECT)
+            if name is not None:
+                # First, so that whoever is cut off here still finds what names the payload.
+                await delete_payload(js, self._url.stream, name)
+            with suppress(js_errors.NotFoundError):
+                await js.delete_msg(self._url.stream, position)
 
         self._ask(ask)
 

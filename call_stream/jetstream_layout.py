@@ -5,6 +5,7 @@ Knows settings and what they mean for a call; it must not read or write an entry
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 
@@ -25,6 +26,8 @@ _DAY_S = 86_400.0
 _NAME_IN_USE = 10058
 _SUBJECTS_OVERLAP = 10065
 _NOT_CLUSTERED, _TOO_FEW_PEERS = 10074, 10005
+
+logger = logging.getLogger("call_stream")
 
 
 def context(client: Client) -> JetStreamContext:
@@ -70,7 +73,7 @@ async def ensure_stream(
     if info is not None:
         return info
     try:
-        return await js.add_stream(wanted_config(url, retention_days))
+        made = await js.add_stream(wanted_config(url, retention_days))
     except js_errors.APIError as err:
         if err.err_code == _NAME_IN_USE:  # another writer has just made it
             info = await load_info(js, url)
@@ -87,6 +90,14 @@ async def ensure_stream(
                 f" many JetStream servers ({err.description})."
             ) from err
         raise
+    if not made.config.first_seq:
+        logger.warning(
+            "The call stream %s was made on a server before 2.10, where it begins at position 1:"
+            " were it ever made anew, an old bookmark might pass over new calls. Update the servers"
+            " to 2.10.23 or later.",
+            url.stream,
+        )
+    return made
 
 
 def check_ours(config: api.StreamConfig) -> None:

@@ -17,6 +17,7 @@ from call_stream import jetstream_state as state
 from call_stream.jetstream_connection import ASKING_PATIENCE_S, JetStreamConnection
 from call_stream.jetstream_cursor import Cursor
 from call_stream.jetstream_layout import context, load_info
+from call_stream.jetstream_marks import Mark
 from call_stream.jetstream_names import to_reader_key
 from call_stream.jetstream_url import JetStreamUrl, parse_jetstream_url
 from call_stream.jetstream_walk import Walk
@@ -39,18 +40,34 @@ class JetStreamReader:
         self._lock = threading.Lock()
         self._connection: JetStreamConnection | None = None
         self._idle: Cursor | None = None
+        self._checked: int | None = None
+        self._mark: Mark | None = None
 
     def read(self, after: int = 0) -> Iterator[StreamEntry]:
         """Entries behind position `after` (0: all that is kept), up to what is the end now.
 
         Raises PositionGone, StreamUnavailable, and StreamError for an entry that is not whole.
+
+        PositionGone, too, where another entry stands at `after` than this reader gave out, or than
+        a named reader noted there. What nobody noted on the servers cannot be told so: a bookmark
+        that is newer than the last note of its reader, when servers that do not flush before they
+        acknowledge have lost that note together with the entries.
         """
         connection = self._connect()
-        walk = Walk(connection, after, cursor=self._take_idle(after), patience_s=self._patience_s)
+        walk = Walk(
+            connection,
+            after,
+            cursor=self._take_idle(after),
+            mark=self._mark_at(after),
+            is_checked=after in (0, self._checked),
+            patience_s=self._patience_s,
+        )
         try:
             while not walk.is_over:
                 yield from connection.run(walk.next_entries(), timeout_s=_MOST_S)
         finally:
+            self._mark = walk.mark
+            self._checked = walk.position if walk.is_checked else None
             self._leave(connection, walk.cursor)
 
     def end(self) -> int:
@@ -64,10 +81,12 @@ class JetStreamReader:
     def save_position(self, reader: str, position: int) -> None:
         """Keeps what this named reader has finished with, for the readers of every host.
 
-        Retention goes by age alone and does not look at it.
+        Retention goes by age alone and does not look at it. Raises PositionGone where the stream is
+        not the one of which this reader saved a position before; position 0 begins anew.
         """
         key = to_reader_key(reader)
-        self._ask(lambda js: state.save_position(js, self._url, key, position))
+        mark = self._ask(lambda js: state.save_position(js, self._url, key, position))
+        self._mark, self._checked = mark, position
 
     def load_position(self, reader: str) -> int:
         """The position this named reader saved last; 0 when it never did."""
@@ -107,6 +126,11 @@ class JetStreamReader:
                 self._connection = connection
                 weakref.finalize(self, connection.close_soon)
             return self._connection
+
+    def _mark_at(self, position: int) -> Mark | None:
+        """What is known already of the entry there."""
+        mark = self._mark
+        return mark if mark is not None and mark.position == position else None
 
     def _take_idle(self, position: int) -> Cursor | None:
         """The cursor of an earlier walk that ended where this one begins."""

@@ -11,9 +11,12 @@ from datetime import UTC, datetime
 
 from nats.js import JetStreamContext, api
 from nats.js import errors as js_errors
+from nats.js.kv import KeyValue
 
 from call_stream.jetstream_entries import received_ns_of
 from call_stream.jetstream_layout import find_positions, load_info, open_positions
+from call_stream.jetstream_marks import Mark, check_marks, load_mark
+from call_stream.jetstream_names import position_bucket
 from call_stream.jetstream_url import JetStreamUrl
 from call_stream.stream import Backlog, EntryKind, PositionGone, StreamEntry, StreamError
 
@@ -50,11 +53,27 @@ async def load_checked(
 
 async def save_position(
     js: JetStreamContext, url: JetStreamUrl, reader: str, position: int
-) -> None:
-    """Keeps the position in a bucket that every host reads."""
+) -> Mark | None:
+    """Keeps the position in a bucket that every host reads; gives the mark of its entry.
+
+    Beside it stand marks of the entry there and of the last one. Position 0 forgets them: the
+    reader begins anew. Raises PositionGone where those kept before say that the stream is another.
+    """
     positions = await open_positions(js, url)
-    said = {"position": position, "saved_at": datetime.now(UTC).isoformat()}
+    if position:
+        await check_marks(js, url, position, await _load_marks(positions, reader))
+    marks: list[Mark] = []
+    info = await load_info(js, url)
+    if info is not None and position:
+        found = [await load_mark(js, url, at, info) for at in {position, end_of(info)}]
+        marks = sorted(mark for mark in found if mark is not None)
+    said = {
+        "position": position,
+        "saved_at": datetime.now(UTC).isoformat(),
+        "marks": [mark._asdict() for mark in marks],
+    }
     await positions.put(reader, json.dumps(said).encode())
+    return next((mark for mark in marks if mark.position == position), None)
 
 
 async def load_position(js: JetStreamContext, url: JetStreamUrl, reader: str) -> int:
@@ -71,6 +90,31 @@ async def load_position(js: JetStreamContext, url: JetStreamUrl, reader: str) ->
     if not isinstance(position, int):
         raise StreamError(f"The position that the reader {reader} has saved cannot be read.")
     return position
+
+
+async def load_marks_at(js: JetStreamContext, url: JetStreamUrl, position: int) -> list[Mark]:
+    """What any named reader has marked at exactly this position."""
+    positions = await find_positions(js, url.stream)
+    if positions is None:
+        return []
+    bucket = position_bucket(url.stream)
+    prefix = f"$KV.{bucket}."
+    info = await js.stream_info(f"KV_{bucket}", subjects_filter=f"{prefix}>")
+    marks: list[Mark] = []
+    for subject in info.state.subjects or ():
+        marks += await _load_marks(positions, subject.removeprefix(prefix))
+    return [mark for mark in marks if mark.position == position]
+
+
+async def _load_marks(positions: KeyValue, reader: str) -> list[Mark]:
+    """What the named reader has marked; nothing where it did not, or it cannot be read."""
+    try:
+        told = json.loads((await positions.get(reader)).value or b"")["marks"]
+        return [
+            Mark(int(each["position"]), str(each["identity"]), each["made_at"]) for each in told
+        ]
+    except (js_errors.NotFoundError, ValueError, KeyError, TypeError):
+        return []
 
 
 async def load_backlog(js: JetStreamContext, url: JetStreamUrl, reader: str) -> Backlog:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 
-from nats.js import JetStreamContext
+from nats.js import JetStreamContext, api
 from nats.js import errors as js_errors
 
 from call_stream.jetstream_connection import ASKING_PATIENCE_S, JetStreamConnection
@@ -16,8 +17,9 @@ from call_stream.jetstream_cursor import Cursor, CursorLost, open_cursor
 from call_stream.jetstream_entries import to_entry
 from call_stream.jetstream_errors import CredentialsRefused, in_our_words
 from call_stream.jetstream_layout import context
-from call_stream.jetstream_state import end_of, load_checked
-from call_stream.stream import StreamEntry, StreamError, StreamUnavailable
+from call_stream.jetstream_marks import Mark, check_marks, mark_of
+from call_stream.jetstream_state import end_of, load_checked, load_marks_at
+from call_stream.stream import PositionGone, StreamEntry, StreamError, StreamUnavailable
 
 _BATCH_BYTES = 8 * 1024 * 1024
 _TRY_AGAIN_S = 0.2
@@ -37,15 +39,23 @@ class Walk:
         position: int,
         *,
         cursor: Cursor | None,
+        mark: Mark | None,
+        is_checked: bool,
         patience_s: float,
     ) -> None:
         self.cursor = cursor
         """Where the walk stands on the server; None until it has to fetch."""
         self.is_over = False
         """Whether everything up to the end has been given out."""
+        self.mark = mark
+        """What is known of the entry at the position; None if nothing is."""
+        self.is_checked = is_checked
+        """Whether the position is one of this stream, as far as can be known."""
+        self.position = position
+        """The entry given out last, or behind which the first is looked for."""
+        self._info: api.StreamInfo | None = None
         self._connection = connection
         self._url = connection.url
-        self._position = position
         self._end: int | None = None
         self._patience_s = patience_s
 
@@ -83,18 +93,25 @@ class Walk:
         client = await self._connection.client(min(self._patience_s, ASKING_PATIENCE_S))
         js = context(client)
         if self._end is None:
-            self._end = end_of(await load_checked(js, self._url, self._position))
-        if self._position >= self._end:
+            self._info = await load_checked(js, self._url, self.position)
+            if not self.is_checked:
+                await self._check(js, await load_marks_at(js, self._url, self.position))
+                self.is_checked = True
+            self._end = end_of(self._info)
+        if self.position >= self._end:
             self.is_over = True
             return []
         if self.cursor is None:
-            self.cursor = await open_cursor(js, client, self._url.stream, self._position)
+            if self.mark is not None:
+                # Servers that were away may have come back without what was read of them.
+                await self._check(js, [self.mark])
+            self.cursor = await open_cursor(js, client, self._url.stream, self.position)
         if not await self.cursor.fetch():
             self.is_over = not await self._is_more(js, self._end)
             return []
         entries: list[StreamEntry] = []
         size = 0
-        while self._position < self._end and size < _BATCH_BYTES and self.cursor.has_message:
+        while self.position < self._end and size < _BATCH_BYTES and self.cursor.has_message:
             try:
                 entry = await self._take(js, self.cursor)
             except StreamError:
@@ -103,14 +120,28 @@ class Walk:
                 break  # what came before is given out first; the next step meets this again
             entries.append(entry)
             size += len(entry.payload)
-        self.is_over = self._position >= self._end
+        self.is_over = self.position >= self._end
         return entries
+
+    async def _check(self, js: JetStreamContext, marks: Sequence[Mark]) -> None:
+        """Raises PositionGone where none of the marks is of what stands at the position now."""
+        gone: PositionGone | None = None
+        for mark in marks:
+            try:
+                await check_marks(js, self._url, self.position, [mark])
+            except PositionGone as err:
+                gone = err
+            else:
+                self.mark = mark
+                return
+        if gone is not None:
+            raise gone
 
     async def _is_more(self, js: JetStreamContext, end: int) -> bool:
         """Whether the leader has an entry up to the end; the last ones may have been deleted."""
         try:
             following = await js.get_msg(
-                self._url.stream, seq=self._position + 1, subject=">", next=True
+                self._url.stream, seq=self.position + 1, subject=">", next=True
             )
         except js_errors.NotFoundError:
             return False
@@ -119,11 +150,12 @@ class Walk:
     async def _take(self, js: JetStreamContext, cursor: Cursor) -> StreamEntry:
         """The next entry, of a cursor that has it here."""
         sequence, message = cursor.first
-        if self._position and sequence != self._position + 1:
+        if self.position and sequence != self.position + 1:
             # Deleted ones may lie between; what expired before it was read must be told.
-            await load_checked(js, self._url, self._position)
+            await load_checked(js, self._url, self.position)
         with in_our_words():
             entry = await to_entry(js, self._url.stream, sequence, message.headers, message.data)
         cursor.drop_first()
-        self._position = sequence
+        self.position = sequence
+        self.mark = mark_of(sequence, message.headers, self._info)
         return entry

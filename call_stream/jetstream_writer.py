@@ -183,11 +183,15 @@ class JetStreamWriter:
             self._rung = True
         self._connection.call_soon(self._bell.set)
 
-    def _done(self, size: int, refusal: str | None) -> None:
-        """Hears of each burst of entries that were settled, and how the last of them fared."""
+    def _done(self, size: int, last: int | StreamUnavailable | None) -> None:
+        """Hears of each burst of entries that were settled, and how the last of them fared.
+
+        What befell a single entry, such as a payload too large, refuses no other.
+        """
         with self._lock:
             self._queued_bytes -= size
-        self._refusal = refusal
+        if last is not None:
+            self._refusal = None if isinstance(last, int) else str(last)
         if self._publishing.line or self._closed:
             self._bell.set()
 

@@ -61,3 +61,21 @@ def lock_for_writing(directory: Path, sleep: Callable[[float], None] = time.slee
             waited_s += _POLL_S
         else:
             return WriterLock(fd)
+
+
+def is_written(directory: Path) -> bool:
+    """Whether some process has the lock now, or may have it where that cannot be looked at."""
+    try:
+        fd = os.open(directory / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        # Let go of at once: a writer that starts just now asks again.
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False

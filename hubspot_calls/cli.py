@@ -34,7 +34,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Set up": {
         "connections": "HubSpot portals, one for each user and workspace.",
         "webhooks": "Addresses that VAPI posts end-of-call reports to.",
-        "keys": "Access keys to a workspace's API and recordings.",
+        "keys": "Access keys to a workspace's pages, API and recordings.",
         "completion": "What your shell needs to complete commands and options.",
     },
     "Run": {
@@ -108,6 +108,7 @@ def cli() -> None:
     \b
     See it work on this machine, without any account:
       hubspot-calls demo --once
+
     \b
     From nothing to a note in HubSpot, in five steps:
       1. hubspot-calls connections add --service-key-stdin < key.txt

@@ -7,12 +7,13 @@ forget is its own business. Words for people are the command's.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from call_stream.forgetting import EntriesForgotten, forget_entries
+from call_stream.record import CallSource
 from call_stream.stream import StreamError, open_reader
 from hubspot_calls.elsewhere import elsewhere_of
 from hubspot_calls.forget_plan import Asked, Done, Meant, Places, Plan
@@ -25,6 +26,7 @@ from target_hubspot_calls.sync_log.log import SyncLogError, drain
 if TYPE_CHECKING:
     from hubspot_calls.rooms import Store
     from target_hubspot_calls.store.ledger_conditions import CallKey
+    from target_hubspot_calls.store.sought_calls import LedgerCall
 
 HELD_WAIT_S = 60.0
 _LOOK_AGAIN_S = 0.5
@@ -80,7 +82,7 @@ class Forgetter:
             ),
             elsewhere=elsewhere_of(
                 known,
-                (call_id for _, call_id in keys),
+                (call_id for _, call_id in keys - _of_no_door_of_vapis(known)),
                 created,
                 app_url=self._settings.hubspot_app_url,
             ),
@@ -204,6 +206,11 @@ class Forgetter:
         except (CallSyncError, StreamError) as err:
             left.append(f"{str(err).rstrip('.')}. Then run the same command again.")
             return 0
+
+
+def _of_no_door_of_vapis(calls: Iterable[LedgerCall]) -> set[CallKey]:
+    """Calls that some other source told of; what the ledger does not know may be VAPI's."""
+    return {call.key for call in calls if call.source not in (CallSource.WEBHOOK, CallSource.API)}
 
 
 def _told(done: EntriesForgotten, noun: str, left: list[str]) -> int:

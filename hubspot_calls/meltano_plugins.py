@@ -2,7 +2,8 @@
 
 Knows both commands' settings tables; it must not know what a setting does.
 `python -m hubspot_calls.meltano_plugins tap-vapi > tap-vapi.json` writes a definition that
-`meltano add --from-ref tap-vapi.json tap-vapi` takes.
+`meltano add --from-ref tap-vapi.json tap-vapi` takes. It installs the plugin from where this
+package came from, as the package is in no registry yet.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import distribution
 from typing import Any
 
 import click
@@ -18,6 +20,7 @@ import click
 from tap_vapi.tap import TapVapi
 from target_hubspot_calls.target import TargetHubspotCalls
 
+# What a registry would have to call it.
 PACKAGE = "target-hubspot-calls"
 VARIANT = "hubspot-calls"
 
@@ -89,6 +92,20 @@ def definition(plugin: Plugin) -> dict[str, Any]:
     }
 
 
+def installed_from(direct_url: str | None) -> str:
+    """What pip and uv install this package from again: a folder, a wheel, a commit, or its name.
+
+    `direct_url` is what the installer has noted of it, None for a package of a registry. Source:
+    PEP 610, direct_url.json.
+    """
+    if direct_url is None:
+        return PACKAGE
+    noted = json.loads(direct_url)
+    if vcs := noted.get("vcs_info"):
+        return f"{vcs['vcs']}+{noted['url']}@{vcs['commit_id']}"
+    return str(noted["url"])
+
+
 def settings(command: Any) -> Iterator[dict[str, Any]]:
     """Every setting the command takes, the SDK's included, as Meltano describes settings."""
     schema: dict[str, Any] = {"properties": dict(command.config_jsonschema["properties"])}
@@ -120,10 +137,12 @@ def _kind(rule: Mapping[str, Any]) -> str:
 
 @click.command()
 @click.argument("name", type=click.Choice([plugin.command.name for plugin in PLUGINS]))
-def main(name: str) -> None:
+@click.option("--pip-url", help="Install from here; from where this package came from by default.")
+def main(name: str, pip_url: str | None) -> None:
     """Prints the definition of the plugin NAME, for `meltano add --from-ref`."""
     [plugin] = (plugin for plugin in PLUGINS if plugin.command.name == name)
-    json.dump(definition(plugin), sys.stdout, indent=2)
+    source = pip_url or installed_from(distribution(PACKAGE).read_text("direct_url.json"))
+    json.dump({**definition(plugin), "pip_url": source}, sys.stdout, indent=2)
     click.echo()
 
 

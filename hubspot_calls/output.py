@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 WIDE = 120
 _PIPED_WIDTH = 10_000
+_FOLDED_WIDTH = 16
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,21 @@ def stdout_console() -> Console:
     return Console(highlight=False, color_system=None, width=_PIPED_WIDTH)
 
 
-def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows under their titles; without colour or padding when piped."""
+def print_table(
+    columns: Sequence[Column], rows: Iterable[Sequence[object]], *, stacks: bool = False
+) -> None:
+    """Print rows under their titles; without colour or padding when piped.
+
+    With `stacks` a terminal that is too narrow for them gets each row as lines, so that nothing of
+    an id is cut off.
+    """
     from rich.table import Table
 
     console = stdout_console()
+    cells = [[_to_cell(value) for value in row] for row in rows]
+    if stacks and console.is_terminal and _width_of(columns, cells) > console.width:
+        _print_stacked(console, columns, cells)
+        return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(
@@ -71,8 +82,8 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> 
             no_wrap=not column.fold,
             overflow="fold" if column.fold else "ellipsis",
         )
-    for row in rows:
-        table.add_row(*(_to_cell(value) for value in row))
+    for row in cells:
+        table.add_row(*row)
     if console.is_terminal:
         console.print(table)
         return
@@ -103,6 +114,38 @@ def to_utc_time(moment: datetime | None) -> str:
 def count_of(count: int, noun: str) -> str:
     """The count with its noun: 1 call, 2 calls, 1,200 calls."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def print_indented(console: Console, text: Text, indent: int) -> None:
+    """Print a text, each of its lines so far from the edge and without blanks at its end."""
+    from rich.text import Text
+
+    for line in text.wrap(console, max(console.width - indent, 1)):
+        line.rstrip()
+        console.print(Text.assemble(" " * indent, line), soft_wrap=True)
+
+
+def _width_of(columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> int:
+    """The least width that cuts no cell; one that folds may become as narrow as a word."""
+    width = 0
+    for i, column in enumerate(columns):
+        cells = max((row[i].cell_len for row in rows), default=0)
+        width += max(len(column.title), min(cells, _FOLDED_WIDTH) if column.fold else cells)
+    return width + 2 * (len(columns) - 1)
+
+
+def _print_stacked(
+    console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Text]]
+) -> None:
+    from rich.text import Text
+
+    width = max(len(column.title) for column in columns)
+    for number, row in enumerate(rows):
+        if number:
+            console.print()
+        for column, cell in zip(columns, row, strict=True):
+            title = Text(f"{column.title:<{width}}  ", "bold")
+            console.print(Text.assemble(title, cell), soft_wrap=True)
 
 
 def _to_cell(value: object) -> Text:

@@ -36,8 +36,8 @@ class OfficeElections(Protocol):
         for_s: float,
         now: datetime,
         is_dead: Callable[[str], bool],
-    ) -> bool:
-        """Whether the office is this holder's for so long, taken or renewed."""
+    ) -> object:
+        """True, or what counts as true, if the office is this holder's for so long."""
 
     def give_back(self, office: str, holder: str) -> None:
         """Lets another have it."""
@@ -127,12 +127,14 @@ class ReaderOffice:
     def _ask(self) -> None:
         asked_at = self._clock()
         try:
-            is_ours = self._elections.take(
-                self._office,
-                self._holder,
-                for_s=LEASE_S,
-                now=datetime.now(UTC),
-                is_dead=self._is_dead,
+            is_ours = bool(
+                self._elections.take(
+                    self._office,
+                    self._holder,
+                    for_s=LEASE_S,
+                    now=datetime.now(UTC),
+                    is_dead=self._is_dead,
+                )
             )
         except CallSyncError as err:
             # What was held stays so until it runs out: nobody else can have it earlier.

@@ -12,6 +12,10 @@ import yaml
 from hubspot_calls.meltano_plugins import PLUGINS, Plugin, definition
 
 HERE = Path(__file__).parent
+HEAD = """\
+# For Meltano Hub, once the package of this name is on PyPI. It is not there yet: do not install
+# from this file. `python -m hubspot_calls.meltano_plugins NAME` writes one to install from.
+"""
 
 
 def path_of(plugin: Plugin) -> Path:
@@ -23,7 +27,7 @@ def path_of(plugin: Plugin) -> Path:
 def text_of(plugin: Plugin) -> str:
     """The definition as YAML; the Hub says the kind of a plugin by its folder."""
     told = {name: value for name, value in definition(plugin).items() if name != "plugin_type"}
-    return str(yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=100))
+    return HEAD + str(yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=100))
 
 
 if __name__ == "__main__":

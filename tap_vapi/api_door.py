@@ -5,6 +5,7 @@ Knows call records and windows; it must not know Singer's messages or where a bo
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ _ENDED = "ended"
 _NUMBERS_KEPT = 1000
 
 Record = dict[str, Any]
+
+logger = logging.getLogger("tap-vapi")
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class ApiDoor:
         `user_id` and `workspace_id` are blank: VAPI knows neither.
         """
         end = span.until or self._now()
+        count = 0
         for found in read_calls(self._vapi, span.since, end, now=self._now):
             if isinstance(found, WindowRead):
                 yield found
@@ -60,7 +64,15 @@ class ApiDoor:
                 # A call under way is listed too; it changes once more when it ends.
                 record = self._to_record(found)
                 if record is not None:
+                    count += 1
                     yield record
+        logger.info(
+            "Read %d ended %s from VAPI's API, changed from %s to %s",
+            count,
+            "call" if count == 1 else "calls",
+            _in_words(span.since),
+            _in_words(end),
+        )
 
     def _to_record(self, call: JsonObject) -> Record | None:
         changed_at = to_moment(call.get("updatedAt"))
@@ -100,3 +112,7 @@ def span_of(
 def to_epoch_ms(moment: datetime) -> int:
     """Milliseconds since 1970."""
     return round(moment.timestamp() * 1000)
+
+
+def _in_words(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

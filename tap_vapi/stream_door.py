@@ -50,7 +50,8 @@ class StreamDoor:
         """Tells the call stream what a target has confirmed, so that retention may delete it."""
         if not self.position and next(iter(self._reader.read()), None) is None:
             logger.info("The call stream holds nothing yet.")
-            return
+            if not self._reader.load_position(self._reader_name):
+                return
         try:
             self._reader.save_position(self._reader_name, self.position)
         except OSError as err:

@@ -36,7 +36,7 @@ READER_NAME = "^[A-Za-z0-9_-]{1,64}$"
 
 
 class TapVapi(Tap):
-    """Calls of VAPI voice agents, from the call stream that the webhook receiver fills."""
+    """Calls of VAPI voice agents: from the call stream of the webhook receiver, and VAPI's API."""
 
     name = "tap-vapi"
     package_name = "target-hubspot-calls"

@@ -54,6 +54,10 @@ class BeyondRetention(VapiError):
         self.days = days
 
 
+class VapiUnreachable(VapiError):
+    """Nothing of VAPI's answers from here: the network's business, or a wrong address."""
+
+
 class _Passing(VapiError):
     """What may be over in a moment, or in `after_s` seconds where VAPI named a time."""
 
@@ -74,6 +78,7 @@ class Vapi:
         transport: httpx.BaseTransport | None = None,
         sleep: Sleep = time.sleep,
         rng: random.Random | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         # Addresses in these logs have nobody's number, but every page of them would be a line.
         for name in ("httpx", "httpcore"):
@@ -86,6 +91,9 @@ class Vapi:
             follow_redirects=False,
             timeout=_TIMEOUT,
         )
+        self._host = self._http.base_url.netloc.decode("ascii")
+        self._tries = tries
+        self._clock = clock
         self._rng = rng or random.Random()
         self._retrying = Retrying(
             retry=retry_if_exception_type(_Passing),
@@ -149,14 +157,25 @@ class Vapi:
         return number if isinstance(number, str) else None
 
     def _get(self, path: str, asked: dict[str, str]) -> bytes:
-        return self._retrying(self._ask, path, asked)
+        began = self._clock()
+        try:
+            return self._retrying(self._ask, path, asked)
+        except _NoAnswer as err:
+            tried = "once" if self._tries == 1 else f"{self._tries} times"
+            raise VapiUnreachable(
+                f"{str(err).rstrip('.')}; it was asked {tried} within"
+                f" {self._clock() - began:.0f} s. Check that this machine reaches it (network,"
+                " firewall, DNS), and VAPI_API_URL (setting vapi_api_url)."
+            ) from None
 
     def _ask(self, path: str, asked: dict[str, str]) -> bytes:
         try:
             response = self._http.get(path, params=asked)
         except httpx.HTTPError as err:
             # The request of the error carries the key, so it is not kept as its cause.
-            raise _Passing(f"VAPI could not be asked ({type(err).__name__}).") from None
+            raise _NoAnswer(
+                f"VAPI could not be asked at {self._host} ({type(err).__name__})."
+            ) from None
         return _checked(response)
 
     def _wait_s(self, state: RetryCallState) -> float:
@@ -166,6 +185,10 @@ class Vapi:
         wait_s = guessed_s if asked_s is None else min(asked_s, _LONGEST_ASKED_WAIT_S)
         logger.info("%s Asked again in %.0f s.", error, wait_s)
         return wait_s * self._rng.uniform(1.0, 1.25)
+
+
+class _NoAnswer(_Passing):
+    """No answer came at all."""
 
 
 class _NotThere(VapiError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -31,6 +32,14 @@ _LONG = ("plugin", "journeys", "docs", "browser")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begins with the longest files: of those that run side by side none is left over alone."""
     items.sort(key=lambda item: item.path.relative_to(_HERE).parts[0] not in _LONG)
+
+
+@pytest.fixture(autouse=True)
+def _logging_stays() -> Iterator[None]:
+    """What a command sets up for its own process is not left to the tests that come after."""
+    level = logging.root.level
+    yield
+    logging.root.setLevel(level)
 
 
 @pytest.fixture

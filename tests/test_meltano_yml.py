@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from hubspot_calls.meltano_plugins import PLUGINS, Plugin, definition
+from target_hubspot_calls.settings import TargetSettings
 
 HOUSE = Path(__file__).parents[1]
 MELTANO = yaml.safe_load((HOUSE / "meltano.yml").read_text())
@@ -65,6 +66,37 @@ def test_the_schedule_runs_a_job_that_is_there() -> None:
     [schedule] = MELTANO["schedules"]
 
     assert jobs[schedule["job"]] == ["tap-vapi target-hubspot-calls"]
+
+
+def test_production_uses_the_data_directory_of_the_service() -> None:
+    unit = (HOUSE / "docs/systemd/hubspot-calls.service").read_text()
+    [folder] = re.findall(r"^WorkingDirectory=(.+)$", unit, re.MULTILINE)
+    beside = TargetSettings().data_dir
+    [production] = [each for each in MELTANO["environments"] if each["name"] == "prod"]
+
+    named = [
+        entry["config"]["data_dir"]
+        for entries in production["config"]["plugins"].values()
+        for entry in entries
+    ]
+    example = (HOUSE / "examples/meltano/.env.example").read_text()
+    named += re.findall(r"^#\w+_DATA_DIR=(.+)$", example, re.MULTILINE)
+
+    assert named == [str(Path(folder, beside))] * 4
+
+
+def test_every_unit_has_the_same_data_directory() -> None:
+    units = [*HOUSE.glob("docs/systemd/*.service"), *HOUSE.glob("docs/several-hosts/*.service")]
+    beside = TargetSettings().data_dir.name
+
+    folders = {
+        folder.removesuffix(f"/{beside}")
+        for unit in units
+        for folder in re.findall(r"/var/lib/hubspot-calls(?:/[\w./-]*)?(?![\w-])", unit.read_text())
+    }
+
+    assert len(units) == 4
+    assert folders == {"/var/lib/hubspot-calls"}
 
 
 def test_the_example_of_variables_names_settings_and_holds_no_secret() -> None:

@@ -19,7 +19,7 @@ _VARIABLE = "_HUBSPOT_CALLS_COMPLETE"
 
 
 @click.command(short_help="What your shell needs to complete commands and options.")
-@click.argument("shell", type=OneOf(_SHELLS), required=False)
+@click.argument("shell", type=OneOf(_SHELLS), required=False, metavar="[SHELL]")
 def completion(shell: str | None) -> None:
     """Print what makes the tab key complete commands, options, statuses and reasons.
 

@@ -135,6 +135,7 @@ def list_(settings: Settings, /, as_json: bool) -> None:
             )
             for connection in found
         ],
+        stacks=True,
     )
 
 

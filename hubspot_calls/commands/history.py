@@ -42,7 +42,13 @@ _OWNER = ("user_id", "workspace_id")
     help=f"So many rows; {_FIRST_ROWS} by default, with --csv all.",
 )
 @click.option("--follow", "-f", is_flag=True, help="Go on with new outcomes until Ctrl-C.")
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV for a spreadsheet.")
+@click.option(
+    "--csv",
+    "as_csv",
+    is_flag=True,
+    help="Print CSV for a spreadsheet: ' stands before what it would take for a formula, so before"
+    " every number (+1...).",
+)
 @json_option
 @with_settings
 def history(
@@ -64,7 +70,7 @@ def history(
       hubspot-calls history --since 24h
       hubspot-calls history --status skipped --reason contact_not_found
       hubspot-calls history --number 0123 --since yesterday
-      hubspot-calls history --call-id 01a1f97c
+      hubspot-calls history --call-id 01a1f97c-7301
       hubspot-calls history --follow --status error
       hubspot-calls history --since 30d --csv > calls.csv
       hubspot-calls history --json | jq '.logs[].reason'

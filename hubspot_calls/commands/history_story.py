@@ -9,12 +9,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from rich.padding import Padding
 from rich.text import Text
 
 from hubspot_calls.commands.history_table import STATUS_STYLES
 from hubspot_calls.moments import shown_moment, shown_moments
-from hubspot_calls.output import stdout_console
+from hubspot_calls.output import print_indented, stdout_console
 from receiver.pages.call_standing import Standing, standing_of
 from receiver.pages.call_story import Step, tell
 from receiver.pages.call_words import who_called
@@ -77,9 +76,9 @@ def _print(
     number = known.call.customer_number if known else latest.get("phone_number")
     console.print(Text(f"Call {call_id}", "bold"), soft_wrap=True)
     who = f"{who_called(known.call if known else None)} {number or 'an unknown number'}"
-    console.print(Text(f"{who}, user {owner.user_id}, workspace {owner.workspace_id}"))
-    for line in _stand(standing, known, latest, now):
-        console.print(line)
+    owned = Text(f"{who}, user {owner.user_id}, workspace {owner.workspace_id}")
+    for line in (owned, *_stand(standing, known, latest, now)):
+        print_indented(console, line, 0)
     console.print()
     steps = [
         step
@@ -89,9 +88,10 @@ def _print(
     times = shown_moments([step.at for step in steps], now=now)
     width = max(map(len, times), default=0)
     for step, time in zip(steps, times, strict=True):
-        console.print(Text.assemble(f"{time:>{width}}  ", (step.title, _TONE_STYLES[step.tone])))
+        told = Text.assemble(f"{time:>{width}}  ", (step.title, _TONE_STYLES[step.tone]))
+        print_indented(console, told, 0)
         for line in _details(step):
-            console.print(Padding(line, (0, 0, 0, width + 2)))
+            print_indented(console, line, width + 2)
 
 
 def _stand(

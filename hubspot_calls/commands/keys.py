@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hubspot_calls.commands.ids import whole_id
 from hubspot_calls.commands.options import json_option, owner_options, with_settings
 from hubspot_calls.output import Column, print_json, print_table, say
 from hubspot_calls.rooms import open_store, open_store_if_there
@@ -17,13 +18,15 @@ if TYPE_CHECKING:
     from hubspot_calls.settings import Settings
 
 
-@click.group(short_help="Access keys to a workspace's API and recordings.")
+@click.group(short_help="Access keys to a workspace's pages, API and recordings.")
 def keys() -> None:
     """Access keys: who may see and steer which workspace through the receiver.
 
-    A key opens the whole API of its workspace: history, retries, connecting and disconnecting
-    HubSpot, and the links to recordings that notes carry. Give it to nobody who should only look.
-    It is shown as Authorization: Bearer, or as the password a browser asks for at a recording.
+    With a key people sign in to the pages, at the public URL, and programs call the API. It opens
+    all of its workspace: history, retries, connecting and disconnecting HubSpot, the links to
+    recordings that notes carry, and on the pages the webhooks. Give it to nobody who should only
+    look. Programs show it as Authorization: Bearer; a browser that asks for a password at a
+    recording takes it too.
 
     \b
     Examples:
@@ -40,7 +43,7 @@ def keys() -> None:
 @json_option
 @with_settings
 def create(settings: Settings, /, user_id: str, workspace_id: str, as_json: bool) -> None:
-    """Make an access key; it is shown this once.
+    """Make an access key, to sign in to the pages with; it is shown this once.
 
     \b
     Examples:
@@ -59,8 +62,8 @@ def create(settings: Settings, /, user_id: str, workspace_id: str, as_json: bool
     click.echo(f"key id  {access_key.id}")
     click.echo(f"key     {text}")
     say(
-        f"It opens this workspace at {settings.public_url}: history, retries, the connection to"
-        " HubSpot and /recordings/CALL_ID, as bearer token or as the password in a browser."
+        f"People sign in with it at {settings.public_url}, programs show it as bearer token. It"
+        " opens this workspace: history, retries, the connection to HubSpot and recordings."
     )
     say("The key is not shown again: only its digest is kept.")
 
@@ -119,6 +122,7 @@ def list_(settings: Settings, /, as_json: bool) -> None:
             )
             for key in found
         ],
+        stacks=True,
     )
 
 
@@ -129,6 +133,8 @@ def list_(settings: Settings, /, as_json: bool) -> None:
 def revoke(settings: Settings, /, key_id: str, as_json: bool) -> None:
     """Make an access key worthless, at once and for good; who is signed in with it is out, too.
 
+    The beginning of an id will do, where no other begins so.
+
     \b
     Examples:
       hubspot-calls keys list                     (says its id)
@@ -137,6 +143,7 @@ def revoke(settings: Settings, /, key_id: str, as_json: bool) -> None:
     See also: keys create (for another one).
     """
     with open_store(settings) as store:
+        key_id = whole_id(key_id, [key.id for key in store.keys.list()])
         store.keys.revoke(key_id)
     if as_json:
         print_json({"key_id": key_id, "revoked": True})

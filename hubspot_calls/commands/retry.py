@@ -72,7 +72,7 @@ def retry(
     Examples:
       hubspot-calls retry --reason contact_not_found     (they are in HubSpot now)
       hubspot-calls retry --number 0123 --wait
-      hubspot-calls retry --call-id 01a1f97c
+      hubspot-calls retry --call-id 01a1f97c-7313
       hubspot-calls retry --status error --since yesterday --dry-run
       hubspot-calls retry --all --yes
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hubspot_calls.output import Column, is_wide, print_table
+from hubspot_calls.output import Column, print_table
 from receiver.webhook_standing import Counts, heard_of, state_of, total
 from target_hubspot_calls.store.webhook_auth import HmacPlan, WebhookAuth, to_json_options
 from target_hubspot_calls.store.webhooks import Webhook
@@ -60,19 +60,19 @@ def to_listed(webhook: Webhook, url: str, counts: Counts) -> dict[str, Any]:
 
 
 def print_webhooks(found: Sequence[tuple[Webhook, Counts]]) -> None:
-    """Print the table of webhooks."""
-    wide = is_wide()
+    """Print the table of webhooks; below one another where the terminal is narrow."""
     titles = ["webhook id", "user", "workspace", "auth", "state"]
     titles += ["taken", "ignored", "refused", "last heard (UTC)"]
-    titles += ["label", "made (UTC)"] if wide else []
+    titles += ["label", "made (UTC)"]
     rows = []
     for webhook, counts in found:
         heard = heard_of(counts)
         row: list[object] = [webhook.id, webhook.user_id, webhook.workspace_id, webhook.auth]
         row += [state_of(webhook), total(heard.taken), total(heard.ignored)]
         row += [_told(heard.refused), heard.last_heard_at]
-        rows.append([*row, webhook.label, webhook.created_at] if wide else row)
-    print_table([Column(title, fold=title == "refused") for title in titles], rows)
+        rows.append([*row, webhook.label, webhook.created_at])
+    columns = [Column(title, fold=title in ("refused", "label")) for title in titles]
+    print_table(columns, rows, stacks=True)
 
 
 def to_raw_document(report: RawReport) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import click
 
 from hubspot_calls.commands.auth_options import auth_options, read_auth_options
+from hubspot_calls.commands.ids import whole_id
 from hubspot_calls.commands.options import OwnerName, json_option, owner_options, with_settings
 from hubspot_calls.commands.webhook_trial import to_trial_command
 from hubspot_calls.output import print_json, say, to_json, to_utc_time
@@ -22,6 +23,7 @@ from target_hubspot_calls.addresses import is_loopback
 from target_hubspot_calls.store.webhook_auth import WebhookAuth, to_json_options
 
 if TYPE_CHECKING:
+    from hubspot_calls.rooms import Store
     from hubspot_calls.settings import Settings
     from target_hubspot_calls.store.webhooks import Webhook
 
@@ -43,6 +45,7 @@ def webhooks() -> None:
     """Addresses that VAPI posts end-of-call reports to.
 
     Make one for each workspace and paste what it prints into the settings of your VAPI assistant.
+    Where a WEBHOOK_ID is asked for, its beginning will do, where no other begins so.
 
     \b
     Examples:
@@ -185,6 +188,7 @@ def rotate(settings: Settings, /, webhook_id: str, keep_old_for_s: int, as_json:
     See also: webhooks list, webhooks disable.
     """
     with open_store(settings) as store:
+        webhook_id = _whole(store, webhook_id)
         webhook = store.webhooks.get(webhook_id)
         if webhook is not None and webhook.disabled_at is not None:
             raise click.ClickException(
@@ -224,6 +228,7 @@ def disable(settings: Settings, /, webhook_id: str, as_json: bool) -> None:
     See also: webhooks enable, webhooks rotate (where only its secret leaked).
     """
     with open_store(settings) as store:
+        webhook_id = _whole(store, webhook_id)
         store.webhooks.disable(webhook_id)
     if as_json:
         print_json({"webhook_id": webhook_id, "disabled": True})
@@ -248,6 +253,7 @@ def enable(settings: Settings, /, webhook_id: str, as_json: bool) -> None:
     See also: webhooks disable, webhooks list.
     """
     with open_store(settings) as store:
+        webhook_id = _whole(store, webhook_id)
         store.webhooks.enable(webhook_id)
     if as_json:
         print_json({"webhook_id": webhook_id, "disabled": False})
@@ -289,6 +295,7 @@ def change(
     if not assistant_ids and not any_assistant and label is None:
         raise click.UsageError("nothing to change: give --assistant, --any-assistant or --label")
     with open_store(settings) as store:
+        webhook_id = _whole(store, webhook_id)
         if assistant_ids or any_assistant:
             store.webhooks.limit_to(webhook_id, assistant_ids)
         if label is not None:
@@ -340,6 +347,10 @@ def raw(settings: Settings, /, call_id: str | None, request_id: str | None, as_j
 def full_url(settings: Settings, webhook_id: str) -> str:
     """Where the outside reaches this webhook."""
     return f"{settings.public_url}{WEBHOOK_PATH}{webhook_id}"
+
+
+def _whole(store: Store, written: str) -> str:
+    return whole_id(written, [webhook.id for webhook in store.webhooks.list()])
 
 
 def _to_created(webhook: Webhook, url: str, secret: str) -> dict[str, Any]:

@@ -16,11 +16,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from call_stream.stream import CallStreamReader, StreamCorrupt, StreamError, open_reader
+from hubspot_calls.confirmed_position import stream_bookmark
 from hubspot_calls.doctor.findings import Finding, age, attention, good, problem
 from hubspot_calls.doctor.shared_history import look_at_shared_history
 from hubspot_calls.output import count_of
 from hubspot_calls.rooms import Store, open_sync_log
 from hubspot_calls.settings import READER_NAME, Settings, strangers_in_env_file
+from hubspot_calls.sync_state import StateFile
 from target_hubspot_calls.addresses import is_loopback
 from target_hubspot_calls.errors import CallSyncError, SettingsError, WrongEncryptionKey
 from target_hubspot_calls.store.database import is_shared
@@ -177,7 +179,8 @@ def look_at_stream(settings: Settings, *, now: Now = utc_now) -> Iterator[Findin
             else "Check HUBSPOT_CALLS_STREAM_URL and the rights and the space of its directory.",
         )
         return
-    if backlog.oldest_at is None:
+    # A running sync notes in the stream only now and then what it has finished with.
+    if backlog.oldest_at is None or _confirmed(settings) >= backlog.end:
         yield good("call stream", f"Read to its end, position {backlog.end}.")
         return
     try:
@@ -194,6 +197,17 @@ def look_at_stream(settings: Settings, *, now: Now = utc_now) -> Iterator[Findin
         yield attention("call stream", f"{said}.", f"{_DELIVER}.")
     else:
         yield good("call stream", f"{said}.")
+
+
+def _confirmed(settings: Settings) -> int:
+    """How far this host's sync came in a stream of its own, by the state that it keeps."""
+    if not settings.stream_url.startswith("file:"):
+        return 0
+    try:
+        state = StateFile(settings.data_dir).path.read_text("utf-8")
+    except (OSError, ValueError):
+        return 0
+    return stream_bookmark(state) or 0
 
 
 def _read_through(settings: Settings, reader: CallStreamReader, position: int) -> None:

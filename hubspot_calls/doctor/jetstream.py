@@ -162,7 +162,9 @@ def _of_servers(servers: Iterable[ServerStanding]) -> Iterator[Finding]:
         yield attention(
             CHECK,
             f"{_named(settable)}: flushes to disk every 2 minutes, and this version cannot be told"
-            " otherwise. A power cut of most servers at once loses acknowledged calls.",
+            " otherwise. A power cut of most servers at once loses acknowledged calls. And a stream"
+            " that is made anew there has the old positions again, so that an old bookmark may"
+            " pass over new calls.",
             "Update to 2.10.23 or later, and set `sync_interval: always`.",
         )
 

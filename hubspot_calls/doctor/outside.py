@@ -13,12 +13,14 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 
+from call_stream.stream import directory_of
+from call_stream.writer_lock import is_written
 from hubspot_calls.doctor.findings import Finding, attention, good, problem
 from hubspot_calls.front import oauth_app
 from hubspot_calls.rooms import Store
 from hubspot_calls.settings import Settings
 from receiver.consent import missing_scopes
-from tap_vapi.vapi import Vapi, VapiError
+from tap_vapi.vapi import Vapi, VapiError, VapiUnreachable
 from target_hubspot_calls.errors import CallSyncError, MissingScope, ReconnectRequired
 from target_hubspot_calls.hubspot.auth import PortalAuth, StaticTokens, TokenStore
 from target_hubspot_calls.hubspot.client import open_client
@@ -158,6 +160,9 @@ def look_at_vapi(settings: Settings) -> Iterator[Finding]:
     try:
         with Vapi(key, settings.vapi_api_url, tries=2) as vapi:
             vapi.list_calls(updated_ge=now - timedelta(hours=1), updated_le=now, limit=1)
+    except VapiUnreachable as err:
+        sentence, _, advice = str(err).partition(" Check ")
+        yield problem("VAPI", sentence, f"Check {advice}")
     except VapiError as err:
         yield problem(
             "VAPI",
@@ -182,14 +187,29 @@ def look_at_receiver(settings: Settings) -> Iterator[Finding]:
             " reach its own public address.",
         )
         return
-    if answer.status_code == 200:
+    if answer.status_code == 200 and _serves(settings):
         yield good("receiver", f"{settings.public_url} is ready.")
+    elif answer.status_code == 200:
+        yield attention(
+            "receiver",
+            f"Something answers at {settings.public_url}, but no `hubspot-calls serve` runs with"
+            f" the data directory {settings.data_dir}.",
+            "Start `hubspot-calls serve` here; if another installation has this address, give this"
+            " one its own (--port, and HUBSPOT_CALLS_PUBLIC_URL).",
+        )
     else:
         yield problem(
             "receiver",
             f"{address} answers {answer.status_code}{_parts(answer)}.",
             "The log of `hubspot-calls serve` says why; behind a proxy, check where it leads.",
         )
+
+
+def _serves(settings: Settings) -> bool:
+    """Whether a receiver writes to the stream of these settings; of a shared one any host may."""
+    if not settings.stream_url.startswith("file:"):
+        return True
+    return is_written(directory_of(settings.stream_url))
 
 
 def _parts(answer: httpx.Response) -> str:

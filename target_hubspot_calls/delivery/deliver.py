@@ -20,7 +20,7 @@ from target_hubspot_calls.delivery.portals import Portal, Portals
 from target_hubspot_calls.delivery.presence import Presence
 from target_hubspot_calls.delivery.round import CLAIM_S, Round, Tally, Tools
 from target_hubspot_calls.delivery.together import all_or_first_error
-from target_hubspot_calls.errors import CallOutcomeError
+from target_hubspot_calls.errors import CallOutcomeError, Reason
 from target_hubspot_calls.store.ledger import Ledger
 from target_hubspot_calls.store.ledger_rows import Claim
 
@@ -31,10 +31,17 @@ ROUNDS_AT_ONCE = 2
 # Of each kind.
 JOBS_AT_ONCE = 16
 LOOK_AGAIN_S = 0.2
+# While there is work, what is due is looked for no more often than that it takes up a twentieth of
+# the time: with many calls due each look costs the store.
+LOOK_PAUSES = 19.0
+# One slow look, of a store that was held up for a moment, says nothing of the next.
+LONGEST_LOOK_PAUSE_S = 5.0
 # How often, while there is always something to deliver, calls are looked for that others let go.
 LOOK_AFTER_OTHERS_S = 5.0
 # The same where they may be other hosts', which do not tell us that they let go.
 LOOK_AFTER_HOSTS_S = 2.0
+# How often a run with a token of the settings takes up calls that another, without one, put aside.
+WAKE_GIVEN_S = 60.0
 # How long a portal that another process holds is left to it before we ask again.
 ELSEWHERE_S = 1.0
 # How long a portal without work is kept, as work often comes in spurts.
@@ -69,10 +76,14 @@ class Delivery:
         self._presence = presence
         self._is_shared = is_shared
         self._look_again_at = float("-inf")
+        self._look_for_due_at = float("-inf")
+        # What was due when we looked last, and has not been started since.
+        self._due: list[Job] = []
         # When each workspace was worked for last, as long as its portal is kept for it.
         self._worked_at: dict[Workspace, float] = {}
         self._stopping = False
         self._has_woken = False
+        self._wake_again_at = float("-inf")
         # Workspaces whose portal another process holds, and until when that is believed.
         self._elsewhere: dict[Workspace, float] = {}
         self._numbers = itertools.count(1)
@@ -110,7 +121,7 @@ class Delivery:
                     await asyncio.sleep(LOOK_AGAIN_S)
                     continue
                 await asyncio.wait(
-                    running.values(), timeout=LOOK_AGAIN_S, return_when=asyncio.FIRST_COMPLETED
+                    running.values(), timeout=self._wait_s(), return_when=asyncio.FIRST_COMPLETED
                 )
                 for job, task in list(running.items()):
                     if task.done():
@@ -142,6 +153,16 @@ class Delivery:
         """Starts what is due and not running: notes, and beside them recordings."""
         if self._stopping:
             return
+        if not running or self._tools.clock.monotonic() >= self._look_for_due_at:
+            await self._look_for_due()
+        for job in list(self._due):
+            if self._may_start(job, running):
+                self._due.remove(job)
+                work = self._deliver_workspace if job.what == "calls" else self._attach_recordings
+                running[job] = asyncio.create_task(work(job.workspace))
+
+    async def _look_for_due(self) -> None:
+        began = self._tools.clock.monotonic()
         now, ledger, run_id = self._tools.clock.now(), self._tools.ledger, self._tools.run_id
         with_calls = await asyncio.to_thread(ledger.due_workspaces, now=now, run_id=run_id)
         with_recordings: list[Workspace] = []
@@ -150,12 +171,17 @@ class Delivery:
                 ledger.workspaces_with_recordings, now=now, run_id=run_id
             )
         self._forget_elsewhere({*with_calls, *with_recordings})
-        for workspace in with_calls:
-            if self._may_start(job := Job(workspace, "calls"), running):
-                running[job] = asyncio.create_task(self._deliver_workspace(workspace))
-        for workspace in with_recordings:
-            if self._may_start(job := Job(workspace, "recordings"), running):
-                running[job] = asyncio.create_task(self._attach_recordings(workspace))
+        self._due = [
+            *(Job(workspace, "calls") for workspace in with_calls),
+            *(Job(workspace, "recordings") for workspace in with_recordings),
+        ]
+        ended = self._tools.clock.monotonic()
+        self._look_for_due_at = ended + min(LOOK_PAUSES * (ended - began), LONGEST_LOOK_PAUSE_S)
+
+    def _wait_s(self) -> float:
+        """How long to wait, while there is work, before looking again what else there is."""
+        pause_s = self._look_for_due_at - self._tools.clock.monotonic()
+        return min(pause_s, LOOK_AGAIN_S) if pause_s > 0 else LOOK_AGAIN_S
 
     def _may_start(self, job: Job, running: Collection[Job]) -> bool:
         alike = sum(other.what == job.what for other in running)
@@ -193,14 +219,20 @@ class Delivery:
         """Puts calls back in line that waited for a person, where that person has acted.
 
         Nobody sees from here whether a token of the settings was mended: each run tries it once.
+        For calls that only lacked a token it is there, whenever another run puts them aside.
         """
-        if self._tools.portals.is_given and self._has_woken:
-            return
+        reason = None
+        if self._tools.portals.is_given:
+            if self._tools.clock.monotonic() < self._wake_again_at:
+                return
+            reason = Reason.NOT_CONNECTED.value if self._has_woken else None
+            self._wake_again_at = self._tools.clock.monotonic() + WAKE_GIVEN_S
         self._has_woken = True
-        for workspace in await asyncio.to_thread(self._tools.ledger.waiting_workspaces):
+        ledger = self._tools.ledger
+        for workspace in await asyncio.to_thread(ledger.waiting_workspaces, reason=reason):
             if await self._tools.portals.is_connected(workspace):
                 await asyncio.to_thread(
-                    self._tools.ledger.wake, workspace, now=self._tools.clock.now()
+                    ledger.wake, workspace, now=self._tools.clock.now(), reason=reason
                 )
 
     async def _deliver_workspace(self, workspace: Workspace) -> None:

@@ -68,6 +68,7 @@ class Heartbeat:
         self._thread: threading.Thread | None = None
         self._ending = threading.Event()
         self._lock = threading.Lock()
+        self._vanishes = False
         self._streak = 0
         self._sure_until = float("-inf")
         # From when on every beat of ours was heard, and when the last one was.
@@ -76,10 +77,15 @@ class Heartbeat:
         self._seen: dict[str, _Seen] = {}
         self._server: tuple[datetime, float] | None = None
 
-    @property
-    def quiet_s(self) -> float:
-        """For how many seconds a run has sent nothing by the time it is dead for others."""
-        return self._rhythm.dead_s - self._rhythm.sure_s
+    def quiet_s(self, holder: str) -> float:
+        """For how many seconds a run that is dead has surely sent nothing.
+
+        One that was silent for so long sent nothing from when it was sure of itself last. One that
+        is not known any more may have sent something a moment ago.
+        """
+        with self._lock:
+            is_silent = holder.partition("/")[0] in self._seen
+        return self._rhythm.dead_s - self._rhythm.sure_s if is_silent else 0.0
 
     def enter(self) -> None:
         """Makes this run known as alive, until it leaves or dies. Raises StoreUnavailable."""
@@ -101,10 +107,15 @@ class Heartbeat:
         self._thread.join()
         self._thread = None
         try:
-            self._runs.forget(self._run_id)
+            if not self._vanishes:
+                self._runs.forget(self._run_id)
         except StoreUnavailable as err:
             logger.info("other hosts notice the end of this run by themselves: %s", err)
         self._own.dispose()
+
+    def vanish(self) -> None:
+        """Has `leave` only fall silent: others find out, and wait for as long as for a dead run."""
+        self._vanishes = True
 
     def beat(self) -> None:
         """Says once that this run lives, and looks who else does. Raises StoreUnavailable."""

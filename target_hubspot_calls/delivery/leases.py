@@ -22,6 +22,8 @@ LEASE_S = 30.0
 RENEW_EVERY_S = 10.0
 # So long before another may take a portal, its holder sends nothing there any more.
 MARGIN_S = 5.0
+# A store that does not take portals back is not asked about one after the other for longer.
+GIVE_BACK_S = 5.0
 # How long a request waits for this run's heartbeat to be heard again, and how often it looks.
 UNHEARD_S = 10.0
 LISTEN_EVERY_S = 0.25
@@ -33,13 +35,14 @@ class HeldElsewhere(Exception):
 
 @dataclass(frozen=True)
 class SpentBefore:
-    """What the holder before spent of a portal's pace, and how many seconds ago it gave it back.
+    """What the holder before spent of a portal's pace: so many seconds ago it sent its last there.
 
-    `free_after_s` says of each request's slot in how many seconds from now it is free.
+    `free_after_s` says of each request's slot in how many seconds from now it is free; None where
+    it left no word, and may have spent all there was.
     """
 
     ago_s: float
-    free_after_s: Sequence[float]
+    free_after_s: Sequence[float] | None
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,10 @@ class Leases:
         self._held: dict[int, _Held] = {}
         # Held again after somebody else had them in between: `take` has yet to say so.
         self._missed: set[int] = set()
+        # No more ours, and the store has not taken them back yet as far as we know.
+        self._owed: set[int] = set()
+        # How long whoever was dead when `_take` asked last had sent nothing.
+        self._quiet_s = 0.0
         # A renewal under way must not take again what is given back meanwhile.
         self._turn = asyncio.Lock()
         self._renewal: asyncio.Task[None] | None = None
@@ -85,7 +92,7 @@ class Leases:
         self._renewal = asyncio.create_task(self._renew_regularly())
 
     async def end(self) -> None:
-        """Ends it all; what cannot be given back runs out by itself."""
+        """Ends it all; what cannot be given back is taken by others as from one that died."""
         if self._renewal is not None:
             async with self._turn:
                 self._renewal.cancel()
@@ -93,7 +100,13 @@ class Leases:
         try:
             await self.give_back()
         except StoreUnavailable as err:
-            logger.info("the portals are free for other processes in %g s: %s", LEASE_S, err)
+            self._presence.vanish()
+            logger.warning(
+                "%d of our portals could not be given back; others have them in %g s at most: %s",
+                len(self._owed),
+                LEASE_S,
+                err,
+            )
 
     async def take(self, portal_id: int) -> tuple[Lease, SpentBefore | None]:
         """Whether the portal is ours alone from now on; of one taken over, what is known of it."""
@@ -108,7 +121,7 @@ class Leases:
             self._missed.discard(portal_id)
             if lease is Lease.OURS:
                 return lease, None
-            return lease, await self._spent_before(portal_id)
+            return lease, await self._spent_before(portal_id, self._quiet_s)
 
     async def hold(self, portal_id: int) -> None:
         """Returns if the portal is still ours, right before something is sent to it.
@@ -128,23 +141,35 @@ class Leases:
                 raise HeldElsewhere
 
     async def give_back(self, *, but: Container[int] = ()) -> None:
-        """Lets other processes have all portals, but these."""
+        """Lets other processes have all portals, but these.
+
+        One that the store does not take back keeps no other from being given back, and is given
+        back the next time.
+        """
         async with self._turn:
-            for portal_id in [one for one in self._held if one not in but]:
-                del self._held[portal_id]
+            give_up_at = self._clock.monotonic() + GIVE_BACK_S
+            error: StoreUnavailable | None = None
+            for portal_id in [one for one in {*self._held, *self._owed} if one not in but]:
+                # First of all: if the answer is lost, another may have it.
+                self._held.pop(portal_id, None)
                 self._missed.discard(portal_id)
+                self._owed.add(portal_id)
+                if error is not None and self._clock.monotonic() >= give_up_at:
+                    continue
                 spent = Spent(self._clock.now(), self._spent_of(portal_id))
-                await asyncio.to_thread(self._leases.give_back, portal_id, self._run_id, spent)
+                try:
+                    await asyncio.to_thread(self._leases.give_back, portal_id, self._run_id, spent)
+                except StoreUnavailable as err:
+                    error = err
+                else:
+                    self._owed.discard(portal_id)
+            if error is not None:
+                raise error
 
-    @property
-    def quiet_s(self) -> float:
-        """For how many seconds a portal was left alone when it is taken from a dead holder."""
-        return self._presence.quiet_s
-
-    async def _spent_before(self, portal_id: int) -> SpentBefore | None:
+    async def _spent_before(self, portal_id: int, quiet_s: float) -> SpentBefore:
         spent = await asyncio.to_thread(self._leases.spent_before, portal_id)
         if spent is None:
-            return None
+            return SpentBefore(quiet_s, None)
         # A clock that was set back makes us wait as long as if it were given back just now.
         ago_s = max(0.0, (self._clock.now() - spent.given_back_at).total_seconds())
         return SpentBefore(ago_s, [s - ago_s for s in spent.free_after_s if s > ago_s])
@@ -181,17 +206,24 @@ class Leases:
         streak = self._presence.streak()
         if streak is None:
             return Lease.REFUSED
-        began = self._clock.monotonic()
+        began, self._quiet_s = self._clock.monotonic(), 0.0
         lease = await asyncio.to_thread(
             self._leases.take,
             portal_id,
             self._run_id,
             for_s=LEASE_S,
             now=self._clock.now(),
-            is_dead=self._presence.is_dead,
+            is_dead=self._is_dead,
         )
         if lease is Lease.REFUSED:
             self._held.pop(portal_id, None)
         else:
             self._held[portal_id] = _Held(began + LEASE_S - MARGIN_S, streak)
+            self._owed.discard(portal_id)
         return lease
+
+    def _is_dead(self, holder: str) -> bool:
+        is_dead = self._presence.is_dead(holder)
+        if is_dead:
+            self._quiet_s = self._presence.quiet_s(holder)
+        return is_dead

@@ -159,14 +159,15 @@ class Portals:
         lease, spent = await self._leases.take(portal_id)
         if lease is Lease.REFUSED:
             raise HeldElsewhere
-        if lease is Lease.TAKEN_OVER:
-            pace = self._paces.of(portal_id)
-            pace.searches.close_for(SEARCH_WINDOW_S + SLACK_S - (spent.ago_s if spent else 0.0))
-            if spent is not None:
-                pace.requests.take_over(spent.free_after_s)
-            elif quiet_s := self._leases.quiet_s:
-                # It died without a word: what it last sent may be as young as that.
-                pace.requests.close_for(WINDOW_S + SLACK_S - quiet_s)
+        if spent is None:
+            return
+        pace = self._paces.of(portal_id)
+        pace.searches.close_for(SEARCH_WINDOW_S + SLACK_S - spent.ago_s)
+        if spent.free_after_s is None:
+            # It died without a word: it may have spent a whole window right before.
+            pace.requests.close_for(WINDOW_S + SLACK_S - spent.ago_s)
+        else:
+            pace.requests.take_over(spent.free_after_s)
 
     def _spent_of(self, portal_id: int) -> list[float]:
         return [round(s, 2) for s in self._paces.of(portal_id).requests.free_after_s()]

@@ -25,6 +25,12 @@ class Presence(Protocol):
     def leave(self) -> None:
         """Ends it; harmless when it never began."""
 
+    def vanish(self) -> None:
+        """Has `leave` tell nobody: something stays this run's, and others take it as a dead one's.
+
+        Never raises.
+        """
+
     def is_dead(self, holder: str) -> bool:
         """True if the run of a holder ("run/claim") surely lives no more.
 
@@ -37,19 +43,17 @@ class Presence(Protocol):
         None when they may not: then nothing is this run's own until it has asked again.
         """
 
-    @property
-    def quiet_s(self) -> float:
-        """For how many seconds a run has sent nothing by the time it is dead for others."""
+    def quiet_s(self, holder: str) -> float:
+        """For how many seconds a run that is dead has surely sent nothing; 0 if nobody knows."""
 
 
 class FilePresence:
     """The locked file of this run, and a look at those of others."""
 
-    quiet_s = 0.0
-
     def __init__(self, data_dir: Path, run_id: str) -> None:
         self._folder = data_dir / FOLDER
         self._run_id = run_id
+        self._vanishes = False
         self._handle: int | None = None
 
     def enter(self) -> None:
@@ -67,9 +71,14 @@ class FilePresence:
     def leave(self) -> None:
         """Ends it; harmless when it never began."""
         if self._handle is not None:
-            (self._folder / self._run_id).unlink(missing_ok=True)
+            if not self._vanishes:
+                (self._folder / self._run_id).unlink(missing_ok=True)
             os.close(self._handle)
             self._handle = None
+
+    def vanish(self) -> None:
+        """Has `leave` let go of the file and keep it, as the kernel does for a killed run."""
+        self._vanishes = True
 
     def is_dead(self, holder: str) -> bool:
         """True if the run of a holder ("run/claim") surely lives no more.
@@ -91,6 +100,10 @@ class FilePresence:
         finally:
             os.close(handle)
         return True
+
+    def quiet_s(self, holder: str) -> float:
+        """Nothing: a run is known to be dead the moment after its last request."""
+        return 0.0
 
     def streak(self) -> int | None:
         """Always the same: whoever is stopped for long keeps its lock."""

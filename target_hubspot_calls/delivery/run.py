@@ -70,7 +70,7 @@ class Run:
         )
         self._is_shared = is_shared(self._engine)
         self._connections = Connections(self._engine, vault)
-        self._ledger = Ledger(self._engine)
+        self._ledger = Ledger(self._engine, default_region=settings.default_region)
         self._outbox = Outbox(self._engine)
         # Shorter than people wait: the end of a run waits for it, and rows may wait in the outbox.
         self._sync_log = SyncLog(settings.sync_log_path, wait_s=1.0)

@@ -188,7 +188,8 @@ class PortalAuth(httpx.Auth):
             # Our claim ran out while we were stopped, and another renewed them: ours were old.
             return current
         await self._store.save(fresh)
-        return fresh
+        # Not what we saved where, for the same reason, another has renewed them since.
+        return await self._store.load()
 
     def _app_for(self, stale: TokenSet) -> OAuthApp:
         if stale.refresh_token is None:

@@ -58,7 +58,10 @@ class RecordingSource:
                 if vapi is None or err.status not in _WORTH_A_FRESH_LINK:
                     raise
         if vapi is None:
-            message = "The recording's link has expired; set vapi_api_key to have fresh ones."
+            message = (
+                "The recording's link has expired; set VAPI_API_KEY (setting vapi_api_key) to have"
+                " fresh ones."
+            )
             raise RecordingError(RecordingStatus.EXPIRED, message)
         fresh = await self._fetch_fresh_link(vapi, call_id)
         return await stack.enter_async_context(self._fetcher.open(fresh))

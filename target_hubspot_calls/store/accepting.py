@@ -33,11 +33,17 @@ _OF_NOBODY = {"intent": None, "intent_at": None, "intent_contact_id": None}
 
 
 def accept_calls(
-    connection: Connection, reports: Sequence[Call], now: datetime, nobodys: Workspace | None
+    connection: Connection,
+    reports: Sequence[Call],
+    now: datetime,
+    nobodys: Workspace | None,
+    *,
+    region: str | None = None,
 ) -> Accepted:
     """Adds the calls, due now, or merges them with what is known of them.
 
-    `nobodys` is the workspace of records that name none.
+    `nobodys` is the workspace of records that name none, `region` that of numbers without a
+    country code.
     """
     told = _merged_by_key(reports)
     keys = set(told)
@@ -54,10 +60,11 @@ def accept_calls(
     for key, call in _merged_by_key(shared.calls).items():
         row = None if key in shared.removed else known.get(key)
         if row is None:
-            inserts.append(new_row(call, now) | shared.columns.get(call.id, _OF_NOBODY))
+            of_nobody = shared.columns.get(call.id, _OF_NOBODY)
+            inserts.append(new_row(call, now, region=region) | of_nobody)
             continue
         fuller = merge_calls(call_of(row), call)
-        change = merged_parameters(row, fuller, now)
+        change = merged_parameters(row, fuller, now, region=region)
         if change is not None:
             updates.append(change)
             changed += change["b_state"] == DUE and row.record_digest != change["b_digest"]

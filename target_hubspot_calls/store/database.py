@@ -146,17 +146,30 @@ def _parse(url: str) -> URL:
     try:
         address = make_url(url)
         backend = address.get_backend_name()
-    except (sql_errors.ArgumentError, ValueError) as err:
+    except (sql_errors.ArgumentError, ValueError):
+        # Not "from": the original error may quote the password.
         raise StoreUnavailable(
             "The database URL cannot be read; it must look like sqlite:////path/store.sqlite"
             " or postgresql://user:password@host/name."
-        ) from err
+        ) from None
     if backend in ("postgresql", "postgres"):
+        if url.count("@") > 1 or "@" in f"{address.host}{address.database}":
+            # Where a password ends would be a guess, and a wrong one shows a part of it as a host
+            # or a name.
+            raise StoreUnavailable(
+                "The database URL has an '@' too many: one stands before the host; in a user,"
+                " password or name write %40 for it, %2F for '/' and %3A for ':'."
+            )
         return address.set(drivername="postgresql+psycopg")
     if backend != "sqlite":
         raise StoreUnavailable(
             f"The database URL names {backend}; use sqlite:////path/store.sqlite"
             " or postgresql://user:password@host/name."
+        )
+    if address.host or address.username or address.password:
+        raise StoreUnavailable(
+            "The database URL names a host or a user for SQLite; it must look like"
+            " sqlite:////path/store.sqlite."
         )
     if not address.database or address.database == ":memory:":
         raise StoreUnavailable(

@@ -31,14 +31,14 @@ class Elections:
         for_s: float,
         now: datetime,
         is_dead: Callable[[str], bool],
-    ) -> bool:
-        """Whether the office is this holder's for `for_s` seconds, taken or renewed.
+    ) -> Taken:
+        """Whether the office is this holder's for `for_s` seconds, taken or renewed; true if it is.
 
-        `is_dead` says of another holder that it surely lives no more; `now` counts only where the
-        store has no clock of its own. The time runs from before this returns: a holder reckons it
-        from when it asked.
+        Taken over, somebody else had it since this holder asked last. `is_dead` says of another
+        holder that it surely lives no more; `now` counts only where the store has no clock of its
+        own. The time runs from before this returns: a holder reckons it from when it asked.
         """
-        taken = one_holder.take(
+        return one_holder.take(
             self._engine,
             table,
             office,
@@ -47,7 +47,6 @@ class Elections:
             clock=lambda connection: server_time(connection) or now,
             is_dead=is_dead,
         )
-        return taken is not Taken.REFUSED
 
     def give_back(self, office: str, holder: str) -> None:
         """Lets others have the office, if it is this holder's."""

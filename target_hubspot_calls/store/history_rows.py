@@ -149,6 +149,6 @@ def to_storable(value: Any) -> Any:
 
     That is NUL, and half of a surrogate pair. Whoever looks for such a text looks for this one.
     """
-    if not isinstance(value, str):
+    if not isinstance(value, str) or (value.isascii() and "\x00" not in value):
         return value
     return value.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, func, select, true, update
+from sqlalchemy import Engine, Select, func, select, true, update
 
 from target_hubspot_calls.call import Call, Workspace
 from target_hubspot_calls.errors import Status
@@ -56,6 +56,14 @@ class Ledger(LedgerReader):
     Any number of processes may call any method at once. Every method raises StoreUnavailable.
     """
 
+    def __init__(self, engine: Engine, *, default_region: str | None = None) -> None:
+        """`default_region` is that of numbers without a country code, which else stay as written.
+
+        It is needed for what is accepted and settled alone.
+        """
+        super().__init__(engine)
+        self._region = default_region
+
     def accept(
         self,
         reports: Iterable[Call],
@@ -74,13 +82,17 @@ class Ledger(LedgerReader):
         with writing(self._engine, by_rows=True) as connection:
             # Whose a call is depends on rows of other workspaces, which may not be there yet.
             take_turn_to_accept(connection)
-            accepted = accept_calls(connection, list(reports), now, nobodys)
+            accepted = accept_calls(connection, list(reports), now, nobodys, region=self._region)
             note_refused(connection, refused, run_id, now)
         return accepted
 
-    def wake(self, workspace: Workspace, *, now: datetime) -> int:
-        """Makes the calls of a workspace due that waited for a person; returns how many."""
+    def wake(self, workspace: Workspace, *, now: datetime, reason: str | None = None) -> int:
+        """Makes the calls of a workspace due that waited for a person; returns how many.
+
+        With a reason, those that waited for it alone.
+        """
         waiting = [is_of(workspace), table.c.state == WAITING]
+        waiting += [] if reason is None else [table.c.reason == reason]
         with writing(self._engine, by_rows=True) as connection:
             return update_in_order(
                 connection, table, waiting, {"state": DUE, "due_at": now, "updated_at": now}
@@ -210,8 +222,12 @@ class Ledger(LedgerReader):
             held = lock_held(connection, workspace, by_id, holder)
             ours = [pair for call_id, pair in by_id.items() if call_id in held]
             if ours:
-                SETTLE.run(connection, [settled_parameters(*pair, kind, now) for pair in ours])
-                rows = [settled_log_row(*pair, kind, run_id, now) for pair in ours]
+                region = self._region
+                SETTLE.run(
+                    connection,
+                    [settled_parameters(*pair, kind, now, region=region) for pair in ours],
+                )
+                rows = [settled_log_row(*pair, kind, run_id, now, region=region) for pair in ours]
                 append_to_outbox(connection, rows, now)
         return len(ours)
 
@@ -246,7 +262,7 @@ class Ledger(LedgerReader):
             SETTLE_RECORDING.run(connection, [recording_parameters(*pair, now) for pair in ours])
             told = [pair for pair in ours if pair[1].status is not None]
             if told:
-                rows = [recording_log_row(*pair, run_id, now) for pair in told]
+                rows = [recording_log_row(*pair, run_id, now, region=self._region) for pair in told]
                 append_to_outbox(connection, rows, now)
         return len(ours)
 

@@ -58,11 +58,13 @@ class LedgerReader:
         with reading(self._engine) as connection:
             return [Workspace(*row) for row in connection.execute(query)]
 
-    def waiting_workspaces(self) -> list[Workspace]:
-        """The workspaces with calls that wait for a person."""
+    def waiting_workspaces(self, *, reason: str | None = None) -> list[Workspace]:
+        """The workspaces with calls that wait for a person; with a reason, for that one alone."""
+        waiting = [table.c.state == WAITING]
+        waiting += [] if reason is None else [table.c.reason == reason]
         query = (
             select(table.c.user_id, table.c.workspace_id)
-            .where(table.c.state == WAITING)
+            .where(*waiting)
             .distinct()
             .order_by(table.c.user_id, table.c.workspace_id)
         )

@@ -20,8 +20,9 @@ from target_hubspot_calls.call import (
     call_from_json,
     call_to_json,
 )
-from target_hubspot_calls.errors import Reason, Status
+from target_hubspot_calls.errors import CallOutcomeError, Reason, Status
 from target_hubspot_calls.outcome import Outcome, RecordingOutcome
+from target_hubspot_calls.phone import parse_number
 from target_hubspot_calls.store.schema import calls as table
 
 # A row is "due" (try it at due_at), "waiting" (until a person has acted) or "settled". That of a
@@ -29,6 +30,8 @@ from target_hubspot_calls.store.schema import calls as table
 DUE, WAITING, SETTLED, FORGOTTEN = "due", "waiting", "settled", "forgotten"
 # An entry of PostgreSQL's index fits into a third of a page; no address of a phone is longer.
 LONGEST_NUMBER_BYTES, CUT_NUMBER = 100, 25
+# What libphonenumber calls the region of numbers that must name their country.
+_NO_REGION = "ZZ"
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,11 @@ class RecordingLink:
     is_of_one: bool
 
 
-def new_row(call: Call, now: datetime) -> dict[str, Any]:
-    """The ledger row of a call never seen before: due at once."""
+def new_row(call: Call, now: datetime, *, region: str | None = None) -> dict[str, Any]:
+    """The ledger row of a call never seen before: due at once.
+
+    `region` is that of numbers without a country code.
+    """
     return {
         "user_id": call.user_id,
         "workspace_id": call.workspace_id,
@@ -113,13 +119,15 @@ def new_row(call: Call, now: datetime) -> dict[str, Any]:
         "attempt": 0,
         "call_started_at": call.started_at,
         "recording_url_expires_at": call.recording_expires_at,
-        "customer_number": number_column(call.customer_number),
+        "customer_number": number_column(told_number(call, region)),
         "accepted_at": now,
         "updated_at": now,
     }
 
 
-def merged_parameters(row: Row[Any], fuller: Call, now: datetime) -> dict[str, Any] | None:
+def merged_parameters(
+    row: Row[Any], fuller: Call, now: datetime, *, region: str | None = None
+) -> dict[str, Any] | None:
     """Parameters of the row's update, None when the report told nothing new."""
     digest = call_digest(fuller)
     told_more = digest != row.record_digest
@@ -134,12 +142,14 @@ def merged_parameters(row: Row[Any], fuller: Call, now: datetime) -> dict[str, A
         "b_attempt": 0 if told_more and settled else row.attempt,
         "b_started_at": fuller.started_at,
         "b_expires_at": fuller.recording_expires_at,
-        "b_number": number_column(fuller.customer_number),
+        "b_number": number_column(told_number(fuller, region)),
         "b_now": now,
     }
 
 
-def settled_parameters(claim: Claim, outcome: Outcome, kind: str, now: datetime) -> dict[str, Any]:
+def settled_parameters(
+    claim: Claim, outcome: Outcome, kind: str, now: datetime, *, region: str | None = None
+) -> dict[str, Any]:
     """Parameters of the row's update when an attempt has its outcome."""
     state = SETTLED
     if outcome.retryable:
@@ -164,12 +174,21 @@ def settled_parameters(claim: Claim, outcome: Outcome, kind: str, now: datetime)
         "b_retryable": outcome.retryable,
         "b_message": outcome.message,
         "b_correlation": outcome.correlation_id,
+        # The history's rows and this one name the number alike, so that what is found in the one
+        # is found in the other.
+        "b_number": number_column(told_number(claim.call, region)),
         "b_now": now,
     }
 
 
 def settled_log_row(
-    claim: Claim, outcome: Outcome, kind: str, run_id: str, now: datetime
+    claim: Claim,
+    outcome: Outcome,
+    kind: str,
+    run_id: str,
+    now: datetime,
+    *,
+    region: str | None = None,
 ) -> dict[str, Any]:
     """The sync log row of a settled attempt; what it leaves open is known from earlier ones."""
     row = log_row(claim.call, outcome, claim.call.workspace, run_id=run_id, now=now)
@@ -178,6 +197,7 @@ def settled_log_row(
         "contact_match": outcome.contact_match or claim.contact_match,
         "engagement_id": outcome.engagement_id or claim.engagement_id,
         "engagement_type": claim.engagement_type or kind,
+        "phone_number": told_number(claim.call, region),
         "file_id": outcome.file_id or claim.file_id,
         "recording_status": outcome.recording_status or claim.recording_status,
         "attempt": claim.attempt + 1,
@@ -192,7 +212,12 @@ def refused_log_row(refused: RefusedRecord, run_id: str, now: datetime) -> dict[
 
 
 def recording_log_row(
-    claim: Claim, outcome: RecordingOutcome, run_id: str, now: datetime
+    claim: Claim,
+    outcome: RecordingOutcome,
+    run_id: str,
+    now: datetime,
+    *,
+    region: str | None = None,
 ) -> dict[str, Any]:
     """The sync log row that says where the recording of a written call stands."""
     call_outcome = Outcome(
@@ -209,6 +234,7 @@ def recording_log_row(
         "engagement_type": claim.engagement_type,
         "file_id": outcome.file_id or claim.file_id,
         "recording_status": outcome.status,
+        "phone_number": told_number(claim.call, region),
         "attempt": claim.attempt,
     }
 
@@ -255,8 +281,19 @@ def log_row(
     }
 
 
+def told_number(call: Call, region: str | None) -> str | None:
+    """The caller's number in E.164 where it can be read, else as it was written.
+
+    A number without a country code is one of the region; where none is known it cannot be read.
+    """
+    try:
+        return parse_number(call.customer_number, region or _NO_REGION).e164
+    except CallOutcomeError:
+        return call.customer_number
+
+
 def number_column(written_number: str | None) -> str | None:
-    """The number as its column keeps it: as it was written, or cut if no number is so long."""
+    """The number as its column keeps it: the same, or cut if no number is so long."""
     if written_number is None or len(written_number.encode()) <= LONGEST_NUMBER_BYTES:
         return written_number
     return written_number[:CUT_NUMBER]

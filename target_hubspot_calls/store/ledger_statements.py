@@ -89,6 +89,7 @@ def _settle(given: Given) -> Update:
             retryable=given("b_retryable"),
             error_message=given("b_message"),
             correlation_id=given("b_correlation"),
+            customer_number=case((is_unchanged, given("b_number")), else_=table.c.customer_number),
             settled_at=given("b_now"),
             updated_at=given("b_now"),
         )
@@ -140,6 +141,7 @@ SETTLE = UpdateEach(
                 "b_reason",
                 "b_message",
                 "b_correlation",
+                "b_number",
             ),
             _TEXT,
         ),

@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from target_hubspot_calls.store.database import is_shared
+from target_hubspot_calls.store.history_rows import to_storable
 
 Given = Callable[[str], ColumnElement[Any]]
 Types = Mapping[str, TypeEngine[Any]]
@@ -50,7 +51,7 @@ class UpdateEach:
         if is_shared(connection.engine):
             connection.execute(self._at_once, {"told": _encoded(rows)})
         else:
-            connection.execute(self._one_by_one, [dict(row) for row in rows])
+            connection.execute(self._one_by_one, [_storable(row) for row in rows])
 
 
 def insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -58,7 +59,7 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str,
     if not rows:
         return
     if not is_shared(connection.engine):
-        connection.execute(table.insert(), [dict(row) for row in rows])
+        connection.execute(table.insert(), [_storable(row) for row in rows])
         return
     types = {name: table.c[name].type for name in rows[0]}
     told = _told(types)
@@ -77,7 +78,15 @@ def _told(types: Types) -> FromClause:
 
 
 def _encoded(rows: Sequence[Mapping[str, Any]]) -> str:
-    return json.dumps([dict(row) for row in rows], default=_naive_utc)
+    return json.dumps([_storable(row) for row in rows], default=_naive_utc)
+
+
+def _storable(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row without what one of the databases cannot keep; what HubSpot said may be anything."""
+    return {
+        name: _storable(value) if isinstance(value, dict) else to_storable(value)
+        for name, value in row.items()
+    }
 
 
 def _naive_utc(value: object) -> str:

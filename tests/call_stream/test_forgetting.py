@@ -6,15 +6,17 @@ import subprocess
 import sys
 
 import pytest
+from nats.js import JetStreamContext
 
 from call_stream.disk import Disk
 from call_stream.forgetting import forget_entries, forget_in_files
 from call_stream.jetstream_layout import wanted_config
+from call_stream.jetstream_payloads import PayloadMissing
 from call_stream.jetstream_url import parse_jetstream_url
 from call_stream.rewriting_lock import segments_held
 from call_stream.segment_rewriting import rewrite_segments
 from call_stream.stream import StreamCorrupt, StreamUnavailable
-from tests.call_stream.asking import ask_server
+from tests.call_stream.asking import ask_server, name_of
 
 SEGMENT_BYTES = 400
 KILLED = 77
@@ -278,3 +280,50 @@ def test_entries_that_servers_may_not_delete_are_counted_as_left(network_stream)
     assert (done.entries, done.left) == (0, 1)
     assert "deny_delete" in (done.why_left or "")
     assert network_stream.read() == [b"Ivo", b"Iris"]
+
+
+@pytest.mark.parametrize("step", ["chunks", "object", "message"])
+def test_servers_that_are_cut_off_while_forgetting_forget_the_next_time(
+    network_stream, monkeypatch, step
+):
+    network_stream.open()
+    large = b"Iris" + bytes(2_000_000)
+    network_stream.append(b"Ivo", large, b"Ivo")
+
+    async def cut(*_arguments, **_options):
+        raise TimeoutError
+
+    with monkeypatch.context() as patched:
+        target, name = {
+            "chunks": (JetStreamContext, "purge_stream"),
+            "object": (JetStreamContext, "publish"),
+            "message": (JetStreamContext, "delete_msg"),
+        }[step]
+        patched.setattr(target, name, cut)
+        with pytest.raises(StreamUnavailable):
+            forget_entries(network_stream.url, without_iris)
+    monkeypatch.setattr("call_stream.jetstream_payloads._FETCH_S", 0.5)
+    done = forget_entries(network_stream.url, without_iris)
+
+    async def left(js):
+        return await js.stream_info(
+            f"OBJ_{name_of(network_stream.url)}_payloads", subjects_filter="$O.*.C.>"
+        )
+
+    assert (done.entries, done.left) == (1, 0)
+    assert network_stream.read() == [b"Ivo", b"Ivo"]
+    assert not ask_server(network_stream.url, left).state.subjects
+
+
+def test_an_entry_whose_payload_was_lost_otherwise_is_left_and_told(network_stream):
+    name = name_of(network_stream.url)
+    network_stream.open()
+    network_stream.append(b"Iris", bytes(2_000_000), b"Iris", b"Ivo")
+    ask_server(network_stream.url, lambda js: js.delete_object_store(f"{name}_payloads"))
+
+    done = forget_entries(network_stream.url, without_iris)
+
+    assert (done.entries, done.left, done.is_busy) == (2, 1, False)
+    assert "is missing" in (done.why_left or "")
+    with pytest.raises(PayloadMissing):
+        network_stream.read()

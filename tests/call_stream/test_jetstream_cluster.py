@@ -1,5 +1,7 @@
 """A call stream that three servers keep: one may die at any time, two must not."""
 
+import time
+
 import pytest
 
 from call_stream.stream import EntryKind, StreamUnavailable
@@ -75,6 +77,27 @@ def test_without_most_servers_entries_are_refused_and_taken_again_when_they_are_
     kept = stream.read()
     assert (kept[0], kept[-1]) == (b"before", b"after")
     assert set(kept) <= {b"before", b"x", b"after"}
+
+
+def test_followers_slower_than_a_repeat_are_waited_for(nats_three_current, stream_at):
+    # A current leader answers a repeat with "duplicate message id is in process" meanwhile.
+    stream = stream_at(cluster_url(nats_three_current, "CALLS"))
+    writer = stream.open()
+    stream.append(b"warm")
+    leader = ask_server(nats_three_current[0].url("CALLS"), lambda js: js.stream_info("CALLS"))
+    followers = [each for each in nats_three_current if each.name != leader.cluster.leader]
+
+    for each in followers:
+        each.pause()
+    futures = [writer.append(EntryKind.CALL, b"%d" % number) for number in range(5)]
+    time.sleep(2.5)
+    for each in followers:
+        each.resume()
+    positions = [future.result(20) for future in futures]
+
+    writer.check()
+    assert stream.read() == [b"warm", *(b"%d" % number for number in range(5))]
+    assert [entry.position for entry in stream.reader().read()][1:] == positions
 
 
 def is_stored(writer, payload):

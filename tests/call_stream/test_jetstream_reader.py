@@ -1,6 +1,7 @@
 """Reading from JetStream: what the file stream's reader has no like of."""
 
 import gc
+import shutil
 import threading
 import time
 
@@ -8,7 +9,7 @@ import pytest
 
 from call_stream.jetstream_payloads import PayloadMissing
 from call_stream.stream import EntryKind, PositionGone, StreamError, StreamUnavailable, open_reader
-from tests.call_stream.asking import ask_server, name_of, server_version, wait_until
+from tests.call_stream.asking import ask_server, name_of, wait_until
 
 
 def subject_in(stream):
@@ -141,18 +142,116 @@ def test_entries_that_expire_behind_a_follower_are_told(network_stream):
     assert read == [first]
 
 
-def test_a_position_of_a_stream_that_was_made_anew_is_refused(network_stream):
-    if server_version(network_stream.url) < (2, 10):
-        pytest.skip("servers before 2.10 give a new stream the positions of the old one")
-    network_stream.open()
-    (old,) = network_stream.append(b"a")
-    network_stream.close()
-    ask_server(network_stream.url, lambda js: js.delete_stream(name_of(network_stream.url)))
-    network_stream.open()
-    network_stream.append(b"b", b"c", b"d")
+def test_a_position_of_a_stream_that_was_made_anew_is_refused(current_stream):
+    current_stream.open()
+    (old,) = current_stream.append(b"a")
+    make_anew(current_stream)
+    current_stream.append(b"b", b"c", b"d")
 
     with pytest.raises(PositionGone, match="no longer kept"):
-        network_stream.read(old)
+        current_stream.read(old)
+
+
+def make_anew(stream):
+    stream.close()
+    ask_server(stream.url, lambda js: js.delete_stream(name_of(stream.url)))
+    stream.open()
+
+
+@pytest.mark.parametrize("kind", ["network_stream", "current_stream"])
+def test_a_noted_position_is_gone_on_from_wherever_positions_begin(request, kind):
+    stream = request.getfixturevalue(kind)
+    stream.open()
+    positions = stream.append(b"a", b"b", b"c")
+    stream.reader().save_position("tap", positions[0])
+    reader = stream.reader()
+
+    reader.save_position("tap", positions[1])
+
+    assert [entry.position for entry in reader.read(positions[1])] == positions[2:]
+    assert stream.read(positions[1]) == [b"c"]
+
+
+@pytest.mark.parametrize("noted", [2, 4], ids=["behind", "there"])
+def test_other_entries_at_the_positions_of_a_stream_before_are_noticed(network_stream, noted):
+    network_stream.open()
+    network_stream.append(b"a", b"b", b"c", b"d")
+    network_stream.reader().save_position("tap", noted)
+    make_anew(network_stream)
+    network_stream.append(b"e", b"f", b"g", b"h", b"i", b"j")
+    reader = network_stream.reader()
+
+    with pytest.raises(PositionGone, match="made anew"):
+        reader.save_position("tap", 4)
+    reader.save_position("other", 4)
+    reader.save_position("tap", 0)
+    reader.save_position("tap", 4)
+
+    assert len(network_stream.read(4)) == 2
+
+
+def test_a_noted_position_is_noticed_by_readers_that_have_no_name(network_stream):
+    network_stream.open()
+    network_stream.append(b"a", b"b")
+    network_stream.reader().save_position("tap", 2)
+    make_anew(network_stream)
+    network_stream.append(b"c", b"d", b"e")
+
+    with pytest.raises(PositionGone, match="made anew"):
+        network_stream.read(2)
+
+    assert network_stream.read(1) == [b"d", b"e"]
+
+
+def test_a_noted_entry_that_was_deleted_is_no_fault(network_stream):
+    network_stream.open()
+    network_stream.append(b"a", b"b", b"c")
+    network_stream.reader().save_position("tap", 2)
+    for position in (2, 3):
+        ask_server(
+            network_stream.url,
+            lambda js, at=position: js.delete_msg(name_of(network_stream.url), at),
+        )
+    network_stream.append(b"d")
+
+    network_stream.reader().save_position("tap", 2)
+
+    assert network_stream.read(2) == [b"d"]
+
+
+def test_a_server_that_comes_back_without_its_last_entries_is_noticed(nats_own, stream_at):
+    # As after a power cut of a server that does not flush before it acknowledges.
+    server = nats_own()
+    stream = stream_at(server.url("CALLS"))
+    kept, flushed = server.folder / "store/jetstream/$G/streams/CALLS", server.folder / "flushed"
+    stream.open()
+    stream.append(b"1", b"2", b"3")
+    stream.close()
+    server.stop()
+    shutil.copytree(kept, flushed)
+    server.start()
+    stream.open()
+    stream.append(b"4", b"5")
+    stream.close()
+    following = stream.reader()
+    read = [entry.position for entry in following.read()]
+    stream.reader().save_position("tap", 3)
+    server.kill()
+    shutil.rmtree(kept)
+    shutil.copytree(flushed, kept)
+    server.start()
+    stream.open()
+    stream.append(b"new4", b"new5", b"new6")
+
+    with pytest.raises(PositionGone, match="lost its last entries"):
+        list(following.read(5))
+    with pytest.raises(PositionGone, match="lost its last entries"):
+        stream.reader().save_position("tap", 5)
+    reader = stream.reader()
+    reader.save_position("tap", 3)
+
+    assert read == [1, 2, 3, 4, 5]
+    assert [entry.payload for entry in reader.read(3)] == [b"new4", b"new5", b"new6"]
 
 
 def test_a_stream_that_goes_while_it_is_followed_is_noticed(network_stream):

@@ -4,10 +4,23 @@ import asyncio
 import time
 
 import pytest
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import StreamConfig
 
+from call_stream import jetstream_publishing
+from call_stream.jetstream_names import OBJECT
+from call_stream.jetstream_publishing import Publishing, Waiting
 from call_stream.jetstream_writer import open_jetstream_writer
-from call_stream.stream import EntryKind, StreamError, StreamUnavailable, open_writer
-from tests.call_stream.asking import Appending, ask_server, name_of, takes_entries, wait_until
+from call_stream.stream import DEFAULT_OWNER, EntryKind, StreamError, StreamUnavailable, open_writer
+from tests.call_stream.asking import (
+    Appending,
+    ask_server,
+    name_of,
+    server_version,
+    takes_entries,
+    wait_until,
+)
 from tests.call_stream.proxy import Proxy
 
 
@@ -301,6 +314,151 @@ def test_a_full_stream_refuses_and_drops_nothing(network_stream):
         network_stream.append(b"d")
 
     assert network_stream.read() == [b"a", b"b", b"c"]
+
+
+def test_a_large_payload_is_stored_once_however_often_its_message_is_repeated(
+    network_stream, monkeypatch
+):
+    acknowledge, publish = Publishing._on_ack, JetStreamContext.publish
+    objects, told = [], []
+
+    async def count(self, subject, *arguments, **options):
+        objects.extend([subject] * (".M." in subject))
+        return await publish(self, subject, *arguments, **options)
+
+    async def lose_the_first(self, msg):
+        told.append(msg)
+        if len(told) > 1:
+            await acknowledge(self, msg)
+
+    monkeypatch.setattr(JetStreamContext, "publish", count)
+    monkeypatch.setattr(Publishing, "_on_ack", lose_the_first)
+    network_stream.open()
+    network_stream.append(b"B" * 2_000_000)
+
+    assert len(told) == 2
+    assert len(objects) == 1
+    assert network_stream.read() == [b"B" * 2_000_000]
+
+
+def test_a_large_payload_whose_first_storing_was_not_answered_comes_back_whole(
+    network_stream, monkeypatch
+):
+    name = name_of(network_stream.url)
+    publish = JetStreamContext.publish
+    stored = []
+
+    async def lose_the_first(self, subject, *arguments, **options):
+        ack = await publish(self, subject, *arguments, **options)
+        if ".M." in subject:
+            stored.append(subject)
+            if len(stored) == 1:
+                raise TimeoutError
+        return ack
+
+    monkeypatch.setattr(JetStreamContext, "publish", lose_the_first)
+    network_stream.open()
+    (position,) = network_stream.append(b"B" * 2_000_000)
+
+    def kept():
+        async def ask(js):
+            store = await js.object_store(f"{name}_payloads")
+            message = await js.get_msg(name, seq=position)
+            return [each.name for each in await store.list(ignore_deletes=True)], message
+
+        return ask_server(network_stream.url, ask)
+
+    wait_until(lambda: len(kept()[0]) == 1)
+    names, message = kept()
+    assert names == [message.headers[OBJECT]]
+    assert stored[0] != stored[1]
+    assert network_stream.read() == [b"B" * 2_000_000]
+
+
+def test_large_payloads_that_cannot_be_stored_do_not_stop_the_others(network_stream, monkeypatch):
+    async def fail(*_arguments, **_options):
+        raise TimeoutError
+
+    monkeypatch.setattr(jetstream_publishing, "store_payload", fail)
+    monkeypatch.setattr(jetstream_publishing, "patience_for", lambda size: 0.0)
+    writer = network_stream.open(patience_s=0.5)
+
+    large = [writer.append(EntryKind.CALL, b"B" * 2_000_000) for _ in range(6)]
+    refused = 0
+    while not all(future.done() for future in large):
+        network_stream.append(b"small")
+        refused += not takes_entries(writer)
+        time.sleep(0.01)
+    network_stream.append(b"last")
+
+    assert refused == 0
+    assert all(isinstance(future.exception(0), StreamUnavailable) for future in large)
+    assert network_stream.read()[-1] == b"last"
+
+
+def test_a_payload_whose_storing_is_cut_off_before_it_began_is_stored_later(monkeypatch):
+    class Answering:
+        max_payload = 2000
+
+        def new_inbox(self):
+            return "inbox"
+
+        async def subscribe(self, *_arguments, **_options):
+            pass
+
+    begun = asyncio.Event()
+
+    async def begin(*_arguments):
+        begun.set()
+
+    async def attach_twice():
+        publishing = Publishing("CALLS", patience_s=1.0, on_done=lambda *_: None)
+        monkeypatch.setattr(publishing, "_store", begin)
+        future = asyncio.get_running_loop().create_future()
+        publishing.line.append(Waiting(1, 1, bytes(5000), DEFAULT_OWNER, future, None))
+        await publishing.attach(Answering(), StreamConfig())
+        await publishing.send()
+        publishing.detach()
+        await asyncio.sleep(0)
+        was_begun = begun.is_set()
+        await publishing.attach(Answering(), StreamConfig())
+        await asyncio.sleep(0)
+        await publishing.repeat(time.monotonic() + 60)
+        await asyncio.wait_for(begun.wait(), 1)
+        return was_begun
+
+    assert not asyncio.run(attach_twice())
+
+
+def test_an_acknowledgement_without_a_position_is_none(monkeypatch):
+    # Of a repeat while the first is not stored yet: clusters before 2.10 answer so.
+    async def answer(data):
+        publishing = Publishing("CALLS", patience_s=1.0, on_done=lambda *_: None)
+        future = asyncio.get_running_loop().create_future()
+        waiting = Waiting(1, 1, b"x", DEFAULT_OWNER, future, None)
+        publishing._in_flight["id"] = waiting
+        await publishing._on_ack(Msg(None, subject="_id", data=data))
+        return publishing.is_empty
+
+    assert not asyncio.run(answer(b'{"stream":"CALLS","seq":0,"duplicate":true}'))
+
+
+def test_a_stream_made_on_a_server_that_begins_at_one_again_is_warned_of(nats_alone, caplog):
+    url = nats_alone.url("made_on_old")
+    if server_version(url) >= (2, 10):
+        pytest.skip("servers from 2.10 on begin where they are told to")
+
+    open_jetstream_writer(url).close()
+
+    assert "begins at position 1" in caplog.text
+
+
+def test_a_stream_made_on_a_current_server_begins_behind_every_one_before(current_stream, caplog):
+    current_stream.open()
+    (first,) = current_stream.append(b"a")
+
+    assert first > 1_700_000_000_000_000
+    assert "begins at position 1" not in caplog.text
 
 
 def test_a_missing_driver_is_told_with_what_to_install(monkeypatch):

@@ -15,6 +15,7 @@ from hubspot_calls.settings import Settings
 from tap_vapi.tap import TapVapi
 from target_hubspot_calls.settings import TargetSettings
 from target_hubspot_calls.settings_table import SETTINGS
+from target_hubspot_calls.target import TargetHubspotCalls
 from tests.documents import DOCS
 
 PAGE = DOCS / "settings.md"
@@ -118,6 +119,19 @@ that others can read, and into no repository.
 This page is written by `python -m tests.docs.settings_page` from the code; a test compares them.
 """
 
+FOOT = """
+## Of the Singer SDK
+
+Tap and target also take what [the SDK they are built with](https://sdk.meltano.com) brings. They
+list it with `--about`, in Markdown with `tap-vapi --about --format=markdown`. Stream maps are shown
+in [an example](../examples/csv/README.md); nothing here needs the rest.
+
+| Command | Singer settings |
+|---|---|
+| both | {of_both} |
+| `target-hubspot-calls` | {of_the_target} |
+"""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -134,6 +148,16 @@ class Row:
         names = [f"`{name}`" if name else "-" for name in (self.variable, self.singer)]
         meaning = f"**Secret.** {self.meaning}" if self.secret else self.meaning
         return f"| {' | '.join([*names, self.default, meaning])} |"
+
+
+def sdk_names() -> tuple[list[str], list[str]]:
+    """The settings that the Singer SDK adds to both tap and target, and to the target alone."""
+    added: dict[str, Any] = {"properties": {}}
+    TargetHubspotCalls.append_builtin_config(added)
+    of_the_tap: dict[str, Any] = {"properties": {}}
+    TapVapi.append_builtin_config(of_the_tap)
+    of_both = [name for name in added["properties"] if name in of_the_tap["properties"]]
+    return of_both, [name for name in added["properties"] if name not in of_both]
 
 
 def all_names() -> set[str]:
@@ -167,6 +191,8 @@ def build_page() -> str:
             f"\n## {heading}\n\n| Environment | Singer setting | Default | Meaning |\n"
             f"|---|---|---|---|\n{lines}\n"
         )
+    of_both, of_the_target = (", ".join(f"`{n}`" for n in names) for names in sdk_names())
+    parts.append(FOOT.format(of_both=of_both, of_the_target=of_the_target))
     return "".join(parts)
 
 

@@ -44,6 +44,10 @@ def page_name(page: Path) -> str:
     return page.name
 
 
+def page_and_folder(page: Path) -> str:
+    return f"{page.parent.name}/{page.name}"
+
+
 def errors(base: type[CallOutcomeError]) -> Iterator[type[CallOutcomeError]]:
     """Every error that has a reason of its own."""
     for error in base.__subclasses__():
@@ -77,6 +81,24 @@ def test_lines_are_no_longer_than_a_screen(page: Path) -> None:
     lines = prose_of(TEXTS[page.name]).splitlines()
 
     assert [line for line in lines if len(line) > 120 and not line.startswith("|")] == []
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, *sorted((ROOT / "examples").glob("*/README.md"))], ids=page_and_folder
+)
+def test_no_page_has_a_place_that_is_still_to_be_filled(page: Path) -> None:
+    left = re.findall(r"@@|\b(?:TODO|FIXME)\b", page.read_text("utf-8"))
+
+    assert left == []
+
+
+def test_the_settings_page_names_the_settings_of_the_sdk() -> None:
+    rows = rows_of(TEXTS["settings.md"], "Of the Singer SDK")
+
+    of_both, of_the_target = (codes_in(row[1]) for row in rows)
+
+    assert {"stream_maps", "flattening_enabled", "faker_config"} <= set(of_both)
+    assert of_the_target == ["add_record_metadata", "batch_size_rows"]
 
 
 def test_the_settings_page_is_what_the_code_says() -> None:

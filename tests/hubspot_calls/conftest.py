@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -103,3 +104,33 @@ def portal() -> Iterator[Simulator]:
     """A pretend HubSpot over real HTTP."""
     with Simulator() as simulator:
         yield simulator
+
+
+@pytest.fixture
+def on_a_terminal() -> Callable[..., str]:
+    """What the command shows on a terminal of 80 columns, or as many as COLUMNS says."""
+
+    def shown_by(environment: dict[str, str], *arguments: str) -> str:
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "hubspot_calls", *arguments],
+            env={"TERM": "xterm", "COLUMNS": "80"} | environment,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                piece = os.read(ours, 65536)
+            except OSError:
+                break
+            if not piece:
+                break
+            shown += piece
+        process.wait()
+        os.close(ours)
+        return shown.decode()
+
+    return shown_by

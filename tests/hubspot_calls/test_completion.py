@@ -77,6 +77,16 @@ def test_the_shell_in_use_is_taken_where_none_is_named(
     assert "name your shell: bash, zsh, fish" in unknown.err
 
 
+def test_a_shell_that_is_not_known_is_refused_by_the_arguments_name(
+    hubspot_calls: HubSpotCalls,
+) -> None:
+    ended = hubspot_calls("completion", "tcsh")
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "SHELL" in ended.err
+    assert "there is no 'tcsh'; known are bash, zsh, fish" in ended.err
+
+
 def test_completing_loads_no_room_so_that_a_tab_is_answered_at_once() -> None:
     program = (
         "import sys, hubspot_calls.cli as c\n"

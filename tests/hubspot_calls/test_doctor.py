@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import subprocess
@@ -13,10 +14,11 @@ import duckdb
 import httpx
 import pytest
 
-from call_stream.stream import EntryKind, open_writer
+from call_stream.stream import EntryKind, open_reader, open_writer
 from hubspot_calls.doctor.findings import age
 from hubspot_calls.rooms import Store, open_store, open_sync_log_file
-from hubspot_calls.settings import settings_from
+from hubspot_calls.settings import READER_NAME, settings_from
+from hubspot_calls.sync_state import StateFile
 from hubspot_simulator import DEFAULT_PORTAL, Simulator
 from target_hubspot_calls.call import Workspace, parse_call
 from target_hubspot_calls.tokens import TokenSet
@@ -87,10 +89,9 @@ def test_all_that_works_is_said_to_work(
 ) -> None:
     webhook, _ = store.webhooks.create("default", "default")
     store.webhook_counts.add({(webhook.id, "stored"): (3, datetime.now(UTC))})
-    open_writer(f"file:{data_dir}/stream").close()
     portal.add_app()
     add_oauth(store, portal)
-    with VapiStandIn() as vapi:
+    with VapiStandIn() as vapi, contextlib.closing(open_writer(f"file:{data_dir}/stream")):
         for name, value in {
             "HUBSPOT_CALLS_PUBLIC_URL": "https://calls.example.com",
             "HUBSPOT_API_URL": portal.url,
@@ -406,6 +407,23 @@ def test_a_receiver_that_is_not_ready_is_a_problem(
     assert sentence.endswith(said)
 
 
+def test_a_receiver_of_another_installation_is_not_taken_for_ours(
+    look: Callable[..., dict[str, Any]], data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_writer(f"file:{data_dir}/stream").close()
+    monkeypatch.setenv("HUBSPOT_API_URL", NOWHERE)
+    monkeypatch.setattr("hubspot_calls.doctor.outside.httpx.get", answering(200))
+
+    found = look()
+
+    [(verdict, sentence)] = found["receiver"]
+    assert verdict == "attention"
+    assert sentence == (
+        "Something answers at http://127.0.0.1:8000, but no `hubspot-calls serve` runs with the"
+        f" data directory {data_dir}."
+    )
+
+
 @pytest.mark.parametrize(
     ("scopes", "said"),
     [
@@ -526,3 +544,27 @@ def test_an_address_of_this_machine_is_out_of_vapis_reach(
     found = look("--offline")
 
     assert found["settings"][0][1] == f"VAPI cannot reach http://{host}:8000."
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "said"),
+    [(1, "Read to its end, position "), (-1, "bytes are not read yet")],
+    ids=["all is delivered", "one is not"],
+)
+def test_what_a_running_sync_has_delivered_is_not_called_unread(
+    look: Callable[..., dict[str, Any]], data_dir: Path, confirmed: int, said: str
+) -> None:
+    with contextlib.closing(open_writer(f"file:{data_dir}/stream")) as writer:
+        first, second = (
+            writer.append(EntryKind.CALL, b'{"id":"call-1"}').result(20) for _ in range(2)
+        )
+    open_reader(f"file:{data_dir}/stream").save_position(READER_NAME, first)
+    mark = {
+        "context": {"source": "stream"},
+        "replication_key_value": second if confirmed > 0 else first,
+    }
+    StateFile(data_dir).save(json.dumps({"bookmarks": {"calls": {"partitions": [mark]}}}))
+
+    found = look("--offline")
+
+    assert said in found["call stream"][0][1]

@@ -94,6 +94,7 @@ def test_a_version_that_cannot_flush_is_told_to_be_updated() -> None:
 
     assert len(sentences) == 2
     assert "cannot be told otherwise" in sentences[1]
+    assert "has the old positions again" in sentences[1]
 
 
 def test_a_real_server_is_asked_what_it_is(server: NatsServer) -> None:

@@ -217,6 +217,21 @@ def test_what_lies_in_hubspot_and_at_vapi_is_named(
     assert [each["id"] for each in later["hubspot"]["engagements"]] == ["901"]
 
 
+def test_a_call_that_never_came_from_vapi_is_not_sought_there(
+    hubspot_calls: HubSpotCalls, filled: Settings
+) -> None:
+    with open_store(filled) as store:
+        told_by_csv = {"id": "csv-1001", "customer_number": IRIS}
+        store.ledger.accept([parse_call(told_by_csv, OWNER)], now=NOON)
+
+    first = told(hubspot_calls("forget", IRIS, "--yes", "--json"))
+    later = told(hubspot_calls("forget", "--call-id", "csv-1001", "--dry-run", "--json"))
+
+    assert first["calls"] == 4
+    assert first["vapi"]["call_ids"] == ["iris-1", "iris-2", "iris-3"]
+    assert later["vapi"]["call_ids"] == []
+
+
 @pytest.mark.parametrize(("answer", "code"), [("n", 130), ("y", 0)], ids=["no", "yes"])
 def test_people_are_shown_what_there_is_and_asked(
     hubspot_calls: HubSpotCalls,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,9 +11,11 @@ import click
 import pytest
 
 from hubspot_calls.cli import SECTIONS, cli
+from tests.documents import ROOT
 
 HubSpotCalls = Callable[..., Any]
 
+OUTCOMES = json.loads((ROOT / "sample_data/expected_outcomes.json").read_text("utf-8"))
 _EXAMPLE = re.compile(r"^    \S", re.MULTILINE)
 
 
@@ -39,6 +42,36 @@ def test_help_fits_a_terminal_of_80_columns(
     lines = hubspot_calls(*name.split(), "--help").out.splitlines()
 
     assert [line for line in lines if len(line) > 80] == []
+
+
+@pytest.mark.parametrize("name", ["", *EVERY])
+def test_no_line_of_help_holds_what_is_not_seen(name: str, hubspot_calls: HubSpotCalls) -> None:
+    lines = hubspot_calls(*name.split(), "--help").out.splitlines()
+
+    assert [line for line in lines if not line.isprintable() or line != line.rstrip()] == []
+
+
+@pytest.mark.parametrize("name", ["history", "retry"])
+def test_the_call_of_an_example_is_one_of_the_samples(
+    name: str, hubspot_calls: HubSpotCalls
+) -> None:
+    [begun] = re.findall(rf"hubspot-calls {name} --call-id (\S+)", EVERY[name].help or "")
+    samples = {each["call_id"] for each in OUTCOMES if each["stored"]}
+
+    assert len([call_id for call_id in samples if call_id.startswith(begun)]) == 1
+
+
+def test_a_key_is_said_to_sign_people_in(hubspot_calls: HubSpotCalls) -> None:
+    made = hubspot_calls("keys", "create")
+
+    assert "sign in to the pages" in hubspot_calls("keys", "--help").out
+    assert "People sign in with it at http://127.0.0.1:8000" in made.err
+
+
+def test_the_sign_before_numbers_in_csv_is_explained(hubspot_calls: HubSpotCalls) -> None:
+    told = " ".join(hubspot_calls("history", "--help").out.split())
+
+    assert "--csv Print CSV for a spreadsheet: ' stands before" in told
 
 
 @pytest.mark.parametrize("name", EVERY)

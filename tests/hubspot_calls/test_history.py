@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import pty
 import re
 import signal
 import subprocess
@@ -130,8 +128,10 @@ def test_a_record_without_an_id_has_a_dash_for_one(
     assert lines[1].split()[2:4] == ["-", "+14155550123"]
 
 
-def test_an_80_column_terminal_holds_the_table(log: Settings, environment: dict[str, str]) -> None:
-    shown = _on_a_terminal(environment | {"NO_COLOR": "1"}, "history")
+def test_an_80_column_terminal_holds_the_table(
+    log: Settings, environment: dict[str, str], on_a_terminal: Callable[..., str]
+) -> None:
+    shown = on_a_terminal(environment | {"NO_COLOR": "1"}, "history")
 
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip() for line in shown.splitlines()]
     assert max(map(len, lines)) <= 80
@@ -228,30 +228,6 @@ def held_open(log: Settings, *, read_only: bool = False) -> Iterator[int]:
         holder.communicate()
 
 
-def _on_a_terminal(environment: dict[str, str], *arguments: str) -> str:
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hubspot_calls", *arguments],
-        env={"TERM": "xterm", "COLUMNS": "80"} | environment,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=subprocess.DEVNULL,
-    )
-    os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            piece = os.read(ours, 65536)
-        except OSError:
-            break
-        if not piece:
-            break
-        shown += piece
-    process.wait()
-    os.close(ours)
-    return shown.decode()
-
-
 @pytest.mark.parametrize(
     ("arguments", "found"),
     [
@@ -299,9 +275,9 @@ def test_scripts_get_the_totals_too(log: Settings, hubspot_calls: HubSpotCalls) 
 
 
 def test_a_broad_terminal_shows_times_of_its_zone_and_each_day_once(
-    log: Settings, environment: dict[str, str]
+    log: Settings, environment: dict[str, str], on_a_terminal: Callable[..., str]
 ) -> None:
-    shown = _on_a_terminal(
+    shown = on_a_terminal(
         environment | {"NO_COLOR": "1", "COLUMNS": "130", "TZ": "Asia/Kolkata"}, "history"
     )
 
@@ -314,17 +290,41 @@ def test_a_broad_terminal_shows_times_of_its_zone_and_each_day_once(
 
 
 def test_colours_are_for_terminals_alone_and_not_where_nobody_wants_them(
-    log: Settings, environment: dict[str, str], hubspot_calls: HubSpotCalls
+    log: Settings,
+    environment: dict[str, str],
+    hubspot_calls: HubSpotCalls,
+    on_a_terminal: Callable[..., str],
 ) -> None:
     plain = {name: value for name, value in environment.items() if name != "NO_COLOR"}
 
-    coloured = _on_a_terminal(plain, "history")
-    unwanted = _on_a_terminal(plain | {"NO_COLOR": "1"}, "history")
+    coloured = on_a_terminal(plain, "history")
+    unwanted = on_a_terminal(plain | {"NO_COLOR": "1"}, "history")
     piped = hubspot_calls("history")
 
     assert "\x1b[32msuccess created" in coloured
     assert not re.search(r"\x1b\[3[0-9]m", unwanted)
     assert "\x1b" not in piped.out
+
+
+def test_a_piped_story_has_no_trailing_blanks(log: Settings, hubspot_calls: HubSpotCalls) -> None:
+    ended = hubspot_calls("history", "--call-id", "01a1f97c-7301-7aa2-9c10-000000000002")
+
+    assert "Call 01a1f97c-7301-7aa2-9c10-000000000002" in ended.out
+    assert any(line.startswith("  ") for line in ended.out.splitlines())
+    assert [line for line in ended.out.splitlines() if line != line.rstrip()] == []
+
+
+def test_a_story_on_a_terminal_wraps_under_its_step(
+    log: Settings, environment: dict[str, str], on_a_terminal: Callable[..., str]
+) -> None:
+    shown = on_a_terminal(
+        environment | {"NO_COLOR": "1", "COLUMNS": "50"},
+        *("history", "--call-id", "01a1f97c-7301-7aa2-9c10-000000000002"),
+    )
+
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in shown.splitlines()]
+    assert max(map(len, lines)) <= 50
+    assert [line for line in lines if line != line.rstrip()] == []
 
 
 def test_a_spreadsheet_gets_every_row(log: Settings, hubspot_calls: HubSpotCalls) -> None:

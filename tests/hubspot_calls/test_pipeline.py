@@ -319,3 +319,28 @@ def _is_alive(pid: int) -> bool:
     # A zombie waits for its new parent, which in a container may never ask.
     state = Path(f"/proc/{pid}/stat")
     return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_what_duckdb_s_bindings_say_as_a_child_ends_is_not_passed_on(
+    settings: Settings, stand_in: Install, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = [
+        "nanobind: leaked 28 instances!",
+        ' - leaked instance 0x55c5b2887d40 of type "_duckdb._sqltypes.DuckDBPyType"',
+        "nanobind: leaked 1 keep_alive records!",
+        "nanobind: leaked 6 types!",
+        ' - leaked type "_duckdb.DuckDBPyConnection"',
+        "nanobind: leaked 84 functions!",
+        ' - leaked function "cursor"',
+        " - ... skipped remainder",
+        "nanobind: this is likely caused by a reference counting issue in the binding code.",
+        "See https://nanobind.readthedocs.io/en/latest/refleaks.html",
+    ]
+    lines = "\\n".join([*said, "nanobind: something else", "See the log."])
+    stand_in(ECHO_TAP, f"{COPYING_TARGET}\nsys.stderr.write('''{lines}''')")
+    caplog.set_level(logging.INFO, "target-hubspot-calls")
+
+    run_once(settings)
+
+    messages = [each.getMessage() for each in caplog.records]
+    assert messages == ["nanobind: something else", "See the log."]

@@ -100,6 +100,15 @@ def test_a_fault_never_prints_the_value() -> None:
     assert "hunter2" not in repr(faults)
 
 
+def test_a_password_that_no_address_may_hold_is_not_repeated() -> None:
+    url = "postgresql://u:hunter2\u2100@db/x"
+
+    settings = settings_from({"HUBSPOT_CALLS_DATABASE_URL": url})
+
+    assert settings.database_url.get_secret_value() == url
+    assert "hunter2" not in repr(settings)
+
+
 @pytest.mark.parametrize(
     "url", ["nats://u:pw@a:4222,b/CALLS?replicas=3", "tls://a/CALLS", "file:x"]
 )

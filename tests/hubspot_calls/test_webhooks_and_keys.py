@@ -8,9 +8,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import click
 import pytest
 
 from hubspot_calls.commands import webhooks
+from hubspot_calls.commands.ids import whole_id
 from hubspot_calls.rooms import open_store
 from hubspot_calls.settings import Settings
 
@@ -199,3 +201,37 @@ def test_a_rotation_says_until_when_the_old_secret_works(hubspot_calls: HubSpotC
     day_on = datetime.fromisoformat(json.loads(as_json)["old_secret_until"])
     assert timedelta(0) <= day_on - before - timedelta(days=1) < MINUTE
     assert json.loads(at_once.out)["old_secret_until"] is None
+
+
+@pytest.mark.parametrize("what", ["webhooks", "keys"])
+def test_a_narrow_terminal_shows_every_id_whole(
+    what: str,
+    hubspot_calls: HubSpotCalls,
+    environment: dict[str, str],
+    on_a_terminal: Callable[..., str],
+) -> None:
+    made = [json.loads(hubspot_calls(what, "create", "--json").out) for _ in range(2)]
+
+    shown = on_a_terminal(environment | {"NO_COLOR": "1"}, what, "list")
+
+    ids = [each["webhook_id" if what == "webhooks" else "key_id"] for each in made]
+    assert all(each in shown for each in ids)
+    assert "made (UTC)" in shown
+    assert "…" not in shown
+    assert max(len(line) for line in shown.splitlines()) <= 80
+
+
+def test_the_beginning_of_an_id_will_do(hubspot_calls: HubSpotCalls) -> None:
+    webhook_id = json.loads(hubspot_calls("webhooks", "create", "--json").out)["webhook_id"]
+    key_id = json.loads(hubspot_calls("keys", "create", "--json").out)["key_id"]
+
+    disabled = hubspot_calls("webhooks", "disable", "--json", "--", webhook_id[:6])
+    revoked = hubspot_calls("keys", "revoke", "--json", "--", key_id[:6])
+
+    assert json.loads(disabled.out)["webhook_id"] == webhook_id
+    assert json.loads(revoked.out)["key_id"] == key_id
+
+
+def test_a_beginning_that_several_ids_share_is_refused() -> None:
+    with pytest.raises(click.UsageError, match="abcd may be any of abcd1, abcd2"):
+        whole_id("abcd", ["abcd1", "abcd2", "xyz"])

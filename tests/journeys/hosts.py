@@ -136,11 +136,11 @@ class Hosts:
         self.receiver_urls.append(f"http://127.0.0.1:{port}")
         return host
 
-    def add_worker(self, *, database_url: str | None = None) -> Host:
+    def add_worker(self, *, database_url: str | None = None, **variables: str) -> Host:
         """A worker that has been started and is not waited for."""
         name = f"worker-{len(self.workers) + 1}"
         own = {"HUBSPOT_CALLS_DATABASE_URL": database_url} if database_url else {}
-        host = Host(name, self.folder, ["work"], {**self.variables, **own})
+        host = Host(name, self.folder, ["work"], {**self.variables, **own, **variables})
         host.start()
         self.workers.append(host)
         return host

@@ -17,6 +17,14 @@ WEBHOOK_TESTS = "tests/receiver/webhooks"
 
 DELIVERY = (
     mutant(
+        "pass the pace of a portal whose run was killed",
+        "target_hubspot_calls/delivery/portals.py",
+        "pace.requests.close_for(WINDOW_S + SLACK_S - spent.ago_s)",
+        "_ = WINDOW_S",
+        f"{DELIVERY_TESTS}/test_two_runs.py"
+        "::test_a_portal_held_by_a_killed_run_is_taken_over_at_once_and_left_alone_for_a_window",
+    ),
+    mutant(
         "retry without lookup",
         "target_hubspot_calls/delivery/round.py",
         "await self._write_all(await self._find_lost())",
@@ -314,10 +322,18 @@ SHARED_HISTORY = (
         "::test_what_a_run_that_lost_the_office_still_has_in_hand_is_not_deleted",
     ),
     mutant(
+        "fill on as if nobody had had the office meanwhile",
+        "target_hubspot_calls/shared_history/filling.py",
+        "if taken is Taken.TAKEN_OVER or (taken",
+        "if (taken",
+        f"{SHARED_HISTORY_TESTS}/test_filling.py"
+        "::test_a_run_that_was_believed_dead_for_a_moment_has_what_others_wrote_meanwhile",
+    ),
+    mutant(
         "fill a file without what others were given before",
         "target_hubspot_calls/shared_history/filling.py",
-        "if is_ours and had_until <= asked_at:",
-        "if is_ours and had_until > asked_at:",
+        "(taken and had_until <= asked_at):",
+        "(taken and had_until > asked_at):",
         f"{SHARED_HISTORY_TESTS}/test_filling.py"
         "::test_a_run_that_leaves_is_followed_by_one_whose_file_gets_all_there_is",
     ),

@@ -62,6 +62,13 @@ def test_about_tells_everything_in_json(name: str, tmp_path: Path) -> None:
         assert rule["description"], setting
 
 
+def test_about_the_tap_names_both_doors(tmp_path: Path) -> None:
+    told = json.loads(run("tap-vapi", tmp_path, "--about", "--format=json").stdout)
+
+    assert "webhook receiver" in told["description"]
+    assert "VAPI's API" in told["description"]
+
+
 def test_about_in_markdown_has_a_row_for_every_setting(name: str, tmp_path: Path) -> None:
     settings = about(name, tmp_path)["settings"]["properties"]
 

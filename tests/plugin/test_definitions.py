@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hubspot_calls.meltano_plugins import PLUGINS, TARGET, Plugin, definition
+from hubspot_calls.meltano_plugins import PLUGINS, TARGET, Plugin, definition, installed_from
 from target_hubspot_calls.settings import TargetSettings, read_settings
 
 HUB = Path(__file__).parents[2] / "meltano-hub"
@@ -88,12 +88,51 @@ def given(rule: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     return {name: rule[name] for name in names if rule.get(name) is not None}
 
 
-def test_a_definition_can_be_had_without_this_repository() -> None:
-    printed = subprocess.run(
-        [sys.executable, "-m", "hubspot_calls.meltano_plugins", "target-hubspot-calls"],
+def printed(*arguments: str) -> dict[str, Any]:
+    """What people give to `meltano add --from-ref`."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "hubspot_calls.meltano_plugins", *arguments],
         capture_output=True,
         text=True,
         check=True,
     )
+    told: dict[str, Any] = json.loads(ended.stdout)
+    return told
 
-    assert json.loads(printed.stdout) == definition(TARGET)
+
+def test_a_definition_can_be_had_without_this_repository() -> None:
+    told = printed("target-hubspot-calls")
+
+    assert {**told, "pip_url": "any"} == {**definition(TARGET), "pip_url": "any"}
+
+
+def test_a_definition_installs_what_is_installed_here_and_no_name_that_anybody_may_take() -> None:
+    assert printed("tap-vapi")["pip_url"] == HUB.parent.as_uri()
+
+
+def test_a_definition_installs_from_where_it_is_told_to() -> None:
+    source = "git+https://git.example.com/calls.git@v0.1.0"
+
+    assert printed("tap-vapi", "--pip-url", source)["pip_url"] == source
+
+
+@pytest.mark.parametrize(
+    ("noted", "source"),
+    [
+        (None, "target-hubspot-calls"),
+        ({"url": "file:///opt/it", "dir_info": {"editable": True}}, "file:///opt/it"),
+        ({"url": "file:///tmp/it.whl", "archive_info": {}}, "file:///tmp/it.whl"),
+        (
+            {
+                "url": "https://git.example.com/it.git",
+                "vcs_info": {"vcs": "git", "requested_revision": "main", "commit_id": "1a2b"},
+            },
+            "git+https://git.example.com/it.git@1a2b",
+        ),
+    ],
+    ids=["of a registry", "a checkout", "a wheel", "a commit"],
+)
+def test_where_the_package_came_from_is_read_as_installers_note_it(
+    noted: dict[str, Any] | None, source: str
+) -> None:
+    assert installed_from(noted and json.dumps(noted)) == source

@@ -19,7 +19,7 @@ from singer_sdk.singerlib.encoding.simple import Message
 from tap_vapi import streams
 from tap_vapi.api_poll import ApiPoll
 from tap_vapi.tap import TapVapi
-from tap_vapi.vapi import Vapi, VapiError, faults_of_address
+from tap_vapi.vapi import Vapi, VapiError, VapiUnreachable, faults_of_address
 from tap_vapi.windows import read_calls
 from tests.tap_vapi.stand_in import KEY, LINE, VapiStandIn, a_call, iso
 from tests.tap_vapi.test_streams import CONTRACT_FIELDS, AppendCalls, Killed, Lines
@@ -440,8 +440,38 @@ def test_an_error_of_the_network_does_not_carry_the_key() -> None:
     with client, pytest.raises(VapiError) as caught:
         client.list_calls(updated_ge=NOW, updated_le=NOW, limit=1)
 
-    assert str(caught.value) == "VAPI could not be asked (ConnectError)."
+    assert KEY not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_who_cannot_reach_vapi_is_told_where_how_long_and_what_to_do() -> None:
+    seconds = iter((100.0, 162.4))
+    client = Vapi(
+        KEY, "http://127.0.0.1:9", tries=3, sleep=lambda _: None, clock=lambda: next(seconds)
+    )
+
+    with client, pytest.raises(VapiUnreachable) as caught:
+        client.list_calls(updated_ge=NOW, updated_le=NOW, limit=1)
+
+    assert str(caught.value) == (
+        "VAPI could not be asked at 127.0.0.1:9 (ConnectError); it was asked 3 times within 62 s."
+        " Check that this machine reaches it (network, firewall, DNS), and VAPI_API_URL (setting"
+        " vapi_api_url)."
+    )
+
+
+def test_a_pass_says_how_many_calls_it_read_and_of_what_time(
+    vapi: VapiStandIn, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    vapi.put(*(a_call(n, NOW - timedelta(hours=n + 1)) for n in range(3)))
+    caplog.set_level(logging.INFO)
+
+    read(vapi, tmp_path, start_date="2026-11-20T00:00:00Z", end_date=iso(NOW))
+
+    assert (
+        "Read 3 ended calls from VAPI's API, changed from 2026-11-20 00:00:00 UTC to"
+        f" {NOW:%Y-%m-%d %H:%M:%S} UTC"
+    ) in [record.getMessage() for record in caplog.records]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from call_stream.quarantine import UnusableEntry, encode_unusable
 from call_stream.record import CallRecord, encode_record
 from call_stream.stream import CallStreamWriter, EntryKind, open_reader, open_writer
 from tap_vapi.tap import TapVapi
+from tests.call_stream.asking import ask_server, name_of
 from tests.call_stream.nats_server import NatsServer, NoNatsServer, nats_server
 
 SAMPLES = Path(__file__).parents[2] / "sample_data" / "reports"
@@ -137,6 +138,24 @@ def test_a_run_resumes_behind_its_bookmark_and_notes_what_was_confirmed(
     assert [record["sequence"] for record in third.records()] == more
     assert third.bookmark() == more[-1]
     assert open_reader(url).load_position("nightly") == positions[-1]
+
+
+def test_reading_an_empty_stream_from_the_start_forgets_what_was_noted_of_the_one_before(
+    url: str, a_call_record: Callable[..., CallRecord]
+) -> None:
+    writer = open_writer(url)
+    positions = append_all(writer, a_call_record)
+    writer.close()
+    open_reader(url).save_position("nightly", positions[-1])
+    ask_server(url, lambda js: js.delete_stream(name_of(url)))
+
+    run(url, reader_name="nightly")
+    writer = open_writer(url)
+    positions = append_all(writer, a_call_record) + append_all(writer, a_call_record)
+    writer.close()
+    open_reader(url).save_position("nightly", positions[3])
+
+    assert open_reader(url).load_position("nightly") == positions[3]
 
 
 def test_a_stream_nobody_has_written_to_is_no_fault(server: NatsServer) -> None:

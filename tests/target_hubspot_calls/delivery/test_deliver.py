@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hubspot_simulator import DEFAULT_PORTAL, Simulator
-from target_hubspot_calls.call import Call
+from target_hubspot_calls.call import Call, Workspace
+from target_hubspot_calls.delivery.run import Run
 from target_hubspot_calls.store.connections import Connections
 from target_hubspot_calls.store.database import open_database
+from target_hubspot_calls.store.ledger import Ledger
 from target_hubspot_calls.store.vault import load_vault
 from target_hubspot_calls.tokens import TokenSet
 from tests.target_hubspot_calls.delivery.conftest import Deliveries
@@ -200,6 +204,69 @@ def test_an_unconnected_workspace_waits_until_it_connects(
     assert second == {"created": 1}
 
 
+def test_the_history_tells_a_number_in_e164_by_the_region_of_the_settings(
+    deliver: Callable[..., Deliveries], a_call: Callable[..., Call]
+) -> None:
+    runs = deliver(default_region="US")
+
+    runs(a_call(customer_number="(415) 555-0123"))
+
+    assert runs.history("phone_number, reason") == [("+14155550123", "created")]
+
+
+def test_a_call_put_aside_for_want_of_a_key_is_taken_up_by_a_running_one_that_has_it(
+    deliver: Callable[..., Deliveries],
+    portal: Simulator,
+    a_call: Callable[..., Call],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("target_hubspot_calls.delivery.deliver.WAKE_GIVEN_S", 0.2)
+    monkeypatch.setattr("target_hubspot_calls.delivery.worker.IDLE_LOOK_S", 0.1)
+    served = deliver(batch_wait_s=0.1)
+    serving = Run(served.settings)
+    try:
+        serving.accept([a_call(id="first")], [])
+        wait_until(lambda: serving.tally.by_reason["created"] == 1)
+
+        another = Deliveries.of(portal, served.settings.data_dir.parent)
+        # Due by its own clock alone, so that it is the one that puts the call aside.
+        another.later_s = 3600
+        without = another(a_call(id="second"))
+        wait_until(lambda: serving.tally.by_reason["created"] == 2)
+    finally:
+        serving.stop(5)
+        serving.close()
+
+    assert without == {"not_connected": 1}
+
+
+def test_a_dead_key_is_not_asked_with_again_and_again(
+    deliver: Callable[..., Deliveries],
+    portal: Simulator,
+    a_call: Callable[..., Call],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("target_hubspot_calls.delivery.deliver.WAKE_GIVEN_S", 0.05)
+    monkeypatch.setattr("target_hubspot_calls.delivery.worker.IDLE_LOOK_S", 0.05)
+    serving = Run(deliver(service_key="pat-na1-dead-key", batch_wait_s=0.1).settings)
+    try:
+        serving.accept([a_call()], [])
+        wait_until(lambda: serving.tally.by_reason["reconnect_required"] == 1)
+        time.sleep(0.5)
+    finally:
+        serving.stop(5)
+        serving.close()
+
+    assert dict(serving.tally.by_reason) == {"reconnect_required": 1}
+
+
+def wait_until(is_so: Callable[[], bool], within_s: float = 20.0) -> None:
+    give_up_at = time.monotonic() + within_s
+    while not is_so():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.02)
+
+
 def test_workspaces_write_to_their_own_portals(
     deliver: Callable[..., Deliveries], portal: Simulator, a_call: Callable[..., Call]
 ) -> None:
@@ -337,3 +404,65 @@ def test_a_sync_log_that_cannot_be_written_delays_history_and_no_delivery(
 
     assert counts == {"created": 1}
     assert runs.history() == [(CALL_ID, "success", "created")]
+
+
+def test_a_look_that_costs_much_is_seldom_taken_while_there_is_work(
+    deliver: Callable[..., Deliveries],
+    portal: Simulator,
+    a_call: Callable[..., Call],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    portal.add_fault("delay", path=CREATE, delay_s=1.5)
+    looked_at: list[float] = []
+    look = Ledger.due_workspaces
+
+    def slow_look(ledger: Ledger, **options: Any) -> list[Workspace]:
+        looked_at.append(time.monotonic())
+        time.sleep(0.1)
+        return look(ledger, **options)
+
+    monkeypatch.setattr(Ledger, "due_workspaces", slow_look)
+
+    counts = deliver()(a_call(recording_url=None))
+
+    # One that finds the call and one or two that find no more; five in each second otherwise.
+    assert counts == {"created": 1}
+    assert len(looked_at) <= 3
+
+
+def test_what_a_look_has_found_is_begun_as_soon_as_there_is_room(
+    deliver: Callable[..., Deliveries],
+    portal: Simulator,
+    a_call: Callable[..., Call],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # While the slow one goes on, the others have one place among them, and nobody looks again.
+    monkeypatch.setattr("target_hubspot_calls.delivery.deliver.JOBS_AT_ONCE", 2)
+    monkeypatch.setattr("target_hubspot_calls.delivery.deliver.LOOK_PAUSES", 1e9)
+    began = time.monotonic()
+    deliveries = deliver(service_key=None)
+    deliveries()
+    engine = open_database(deliveries.settings.store_url)
+    connections = Connections(engine, load_vault(None, deliveries.settings.key_file, create=True))
+    calls = []
+    for number in range(6):
+        portal_id = DEFAULT_PORTAL + number
+        portal.seed_contacts([{"phone": "(415) 555-0123"}], portal_id)
+        connections.add_service_key("dana", f"w{number}", portal.add_service_key(portal_id))
+        calls.append(a_call(id=f"c{number}", workspace_id=f"w{number}", recording_url=None))
+    engine.dispose()
+    portal.add_fault("delay", path=CREATE, portal_id=DEFAULT_PORTAL, delay_s=3.0)
+    run = Run(deliveries.settings)
+    run.accept(calls, [])
+
+    run.finish(until=lambda: len(notes_of_all(portal)) == 5 or time.monotonic() > began + 20)
+    is_slow_one_written = bool(portal.notes(DEFAULT_PORTAL))
+    run.finish(until=lambda: False)
+    run.close()
+
+    assert not is_slow_one_written
+    assert len(notes_of_all(portal)) == 6
+
+
+def notes_of_all(portal: Simulator) -> list[Any]:
+    return [note for number in range(6) for note in portal.notes(DEFAULT_PORTAL + number)]

@@ -148,6 +148,38 @@ def test_a_run_that_left_in_order_has_nothing_any_more(
     assert mine.is_dead("other/7")
 
 
+def test_a_run_that_left_may_have_sent_something_a_moment_ago_and_a_silent_one_not(
+    enter: Callable[..., Heartbeat], watch: Stopwatch
+) -> None:
+    mine, other = enter("mine"), enter("other")
+    enter("silent")
+    pass_s(watch, 12, mine, other)
+
+    other.leave()
+    pass_s(watch, 2, mine)
+
+    assert mine.is_dead("other/7")
+    assert mine.is_dead("silent/7")
+    assert (mine.quiet_s("other/7"), mine.quiet_s("silent/7")) == (0.0, 5.0)
+
+
+def test_a_run_that_vanishes_is_believed_alive_until_it_was_silent_for_long(
+    enter: Callable[..., Heartbeat], watch: Stopwatch
+) -> None:
+    mine, other = enter("mine"), enter("other")
+    pass_s(watch, 10, mine, other)
+
+    other.vanish()
+    other.leave()
+    pass_s(watch, 8, mine)
+    early = mine.is_dead("other/7")
+    pass_s(watch, 4, mine)
+
+    assert not early
+    assert mine.is_dead("other/7")
+    assert mine.quiet_s("other/7") == 5.0
+
+
 def test_a_run_that_entered_since_the_last_look_is_alive(
     enter: Callable[..., Heartbeat], watch: Stopwatch
 ) -> None:
@@ -173,7 +205,7 @@ def test_a_run_that_is_not_heard_stops_counting_on_itself_long_before_others_cou
 
     assert (first, still, unheard) == (1, 1, None)
     assert mine.streak() == 2
-    assert mine.quiet_s == 5.0
+    assert mine.quiet_s("mine/1") == 5.0
 
 
 def test_a_server_whose_clock_jumps_makes_nobody_dead(

@@ -20,8 +20,9 @@ from target_hubspot_calls.delivery.leases import (
     SpentBefore,
 )
 from target_hubspot_calls.delivery.presence import FilePresence
+from target_hubspot_calls.errors import StoreUnavailable
 from target_hubspot_calls.store.database import open_database
-from target_hubspot_calls.store.portal_leases import Lease, PortalLeases
+from target_hubspot_calls.store.portal_leases import Lease, PortalLeases, Spent
 
 PORTAL = 4_000_000_001
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -74,10 +75,9 @@ def test_a_portal_given_back_while_it_is_renewed_is_free(tmp_path: Path) -> None
 class Known:
     """How others count this run: to be said by a test."""
 
-    quiet_s = 5.0
-
     def __init__(self) -> None:
         self.is_counted: int | None = 1
+        self.vanishes = False
 
     def enter(self) -> None:
         """Nothing to do."""
@@ -86,7 +86,13 @@ class Known:
         """Nothing to do."""
 
     def is_dead(self, holder: str) -> bool:
-        return holder == "dead"
+        return holder in ("dead", "forgotten")
+
+    def quiet_s(self, holder: str) -> float:
+        return 5.0 if holder == "dead" else 0.0
+
+    def vanish(self) -> None:
+        self.vanishes = True
 
     def streak(self) -> int | None:
         return self.is_counted
@@ -264,3 +270,116 @@ def test_portals_in_use_are_kept_when_the_others_are_given_back(store: PortalLea
     other = store.take(PORTAL + 1, "other", for_s=30, now=NOON, is_dead=lambda _: False)
     assert take_as(store, "other", 1) is Lease.REFUSED
     assert other is Lease.TAKEN_OVER
+
+
+@pytest.mark.parametrize(("gone", "ago_s"), [("dead", 5.0), ("forgotten", 0.0)])
+def test_who_died_without_a_word_may_have_spent_everything_before_it_fell_silent(
+    store: PortalLeases, gone: str, ago_s: float
+) -> None:
+    take_as(store, gone, 0)
+
+    lease, spent = asyncio.run(Host(store).leases.take(PORTAL))
+
+    assert (lease, spent) == (Lease.TAKEN_OVER, SpentBefore(ago_s, None))
+
+
+def test_of_a_portal_that_nobody_had_nothing_is_spent(store: PortalLeases) -> None:
+    taken = asyncio.run(Host(store).leases.take(PORTAL))
+
+    assert taken == (Lease.OURS, None)
+
+
+def test_what_another_spent_in_between_is_not_known_any_more(store: PortalLeases) -> None:
+    mine = Host(store)
+    mine.take()
+    take_as(store, "other", 15, dead="mine")
+    store.give_back(PORTAL, "other", Spent(NOON, [3.0]))
+    mine.seconds, mine.presence.is_counted = 20, 2
+    mine.may_send()
+
+    _, spent = asyncio.run(mine.leases.take(PORTAL))
+
+    assert spent == SpentBefore(0.0, None)
+
+
+class Refusing(PortalLeases):
+    """Leases of a store that does not take some portals back."""
+
+    refused: frozenset[int] = frozenset()
+
+    def give_back(self, portal_id: int, holder: str, spent: Spent | None = None) -> None:
+        if portal_id in self.refused:
+            raise StoreUnavailable("The operational store refused.")
+        super().give_back(portal_id, holder, spent)
+
+
+@pytest.fixture
+def refusing(store: PortalLeases) -> Refusing:
+    return Refusing(store._engine)
+
+
+def test_a_portal_that_is_not_taken_back_keeps_no_other_from_it_and_is_given_back_later(
+    refusing: Refusing,
+) -> None:
+    mine = Host(refusing)
+    for number in range(3):
+        asyncio.run(mine.leases.take(PORTAL + number))
+    refusing.refused = frozenset({PORTAL})
+
+    with pytest.raises(StoreUnavailable):
+        asyncio.run(mine.leases.give_back())
+    free = [free_for_others(refusing, PORTAL + number) for number in range(3)]
+    may_send = mine.may_send()
+    refusing.refused = frozenset()
+    asyncio.run(mine.leases.give_back())
+
+    assert free == [False, True, True]
+    assert not may_send
+    assert free_for_others(refusing, PORTAL)
+
+
+def free_for_others(store: PortalLeases, portal_id: int) -> bool:
+    lease = store.take(portal_id, "other", for_s=30, now=NOON, is_dead=lambda _: False)
+    return lease is not Lease.REFUSED
+
+
+@pytest.mark.parametrize("is_refused", [True, False], ids=["refused", "taken back"])
+def test_a_run_that_could_not_give_everything_back_ends_as_one_that_died(
+    refusing: Refusing, caplog: pytest.LogCaptureFixture, is_refused: bool
+) -> None:
+    mine = Host(refusing)
+    mine.leases._sleep = for_ever
+    refusing.refused = frozenset({PORTAL} if is_refused else ())
+
+    async def work() -> None:
+        await mine.leases.begin()
+        await mine.leases.take(PORTAL)
+        await mine.leases.take(PORTAL + 1)
+        await mine.leases.end()
+
+    asyncio.run(work())
+
+    assert mine.presence.vanishes is is_refused
+    assert ("1 of our portals could not be given back" in caplog.text) is is_refused
+    assert free_for_others(refusing, PORTAL + 1)
+
+
+def test_a_store_that_takes_nothing_back_is_not_asked_for_ever(refusing: Refusing) -> None:
+    mine = Host(refusing)
+    for number in range(20):
+        asyncio.run(mine.leases.take(PORTAL + number))
+    refusing.refused = frozenset(range(PORTAL, PORTAL + 20))
+    asked: list[int] = []
+
+    def slow(portal_id: int) -> list[float]:
+        mine.seconds += 2.0
+        asked.append(portal_id)
+        return []
+
+    mine.leases._spent_of = slow
+
+    with pytest.raises(StoreUnavailable):
+        asyncio.run(mine.leases.give_back())
+
+    assert len(asked) == 3
+    assert not mine.may_send()

@@ -49,6 +49,18 @@ def test_a_killed_run_is_dead_and_a_living_one_is_not(tmp_path: Path) -> None:
     mine.leave()
 
 
+def test_a_run_that_vanishes_is_as_dead_as_a_killed_one(tmp_path: Path) -> None:
+    mine, other = FilePresence(tmp_path, "mine"), FilePresence(tmp_path, "other")
+    mine.enter()
+    other.enter()
+
+    other.vanish()
+    other.leave()
+
+    assert mine.is_dead("other")
+    mine.leave()
+
+
 def test_of_a_run_that_was_never_here_nothing_is_known(tmp_path: Path) -> None:
     mine = FilePresence(tmp_path, "mine")
     mine.enter()

@@ -17,9 +17,9 @@ from target_hubspot_calls.delivery.presence import FilePresence
 from target_hubspot_calls.delivery.run import Run
 from target_hubspot_calls.store.connections import Connections
 from target_hubspot_calls.store.database import open_database
-from target_hubspot_calls.store.portal_leases import PortalLeases
+from target_hubspot_calls.store.portal_leases import PortalLeases, Spent
 from target_hubspot_calls.store.vault import load_vault
-from tests.target_hubspot_calls.delivery.conftest import Deliveries
+from tests.target_hubspot_calls.delivery.conftest import ClockThatSleepsMove, Deliveries
 
 SEARCH = "POST /crm/objects/contacts/search"
 
@@ -50,8 +50,8 @@ class OtherRun:
         )
 
     def finish(self) -> None:
-        """Ends in order."""
-        self._leases.give_back(DEFAULT_PORTAL, "other-run")
+        """Ends in order, and says that it has sent nothing."""
+        self._leases.give_back(DEFAULT_PORTAL, "other-run", Spent(datetime.now(UTC), []))
         self._presence.leave()
         self._engine.dispose()
 
@@ -102,14 +102,38 @@ def test_a_portal_held_by_another_run_is_left_alone_until_it_is_free(
     assert (len(notes_meanwhile), len(portal.notes())) == (0, 1)
 
 
-def test_a_portal_held_by_a_killed_run_is_taken_over_at_once(
-    deliver: Callable[..., Deliveries], a_call: Callable[..., Call]
+def test_a_portal_held_by_a_killed_run_is_taken_over_at_once_and_left_alone_for_a_window(
+    deliver: Callable[..., Deliveries],
+    a_call: Callable[..., Call],
+    quick_pace: ClockThatSleepsMove,
 ) -> None:
     deliveries = deliver()
-    deliveries()
+    deliveries(a_call(id="before", recording_url=None))
+    began_s = quick_pace.seconds
     OtherRun(deliveries).die()
 
-    assert deliveries(a_call(recording_url=None)) == {"created": 1}
+    counts = deliveries(a_call(recording_url=None))
+
+    assert counts == {"created": 1}
+    # It may have spent all of its window a moment before: what it sent is known to nobody.
+    assert 10 <= quick_pace.seconds - began_s < 11
+
+
+def test_a_portal_that_nobody_had_or_that_was_given_back_is_not_left_alone(
+    deliver: Callable[..., Deliveries],
+    a_call: Callable[..., Call],
+    quick_pace: ClockThatSleepsMove,
+) -> None:
+    deliveries = deliver()
+
+    deliveries(a_call(id="first", recording_url=None))
+    first_s = quick_pace.seconds
+    OtherRun(deliveries).finish()
+    deliveries(a_call(recording_url=None))
+
+    assert first_s == 0
+    # A search's window is a second, and of searches nothing is said.
+    assert quick_pace.seconds < 1.1
 
 
 def test_a_workspace_connected_while_another_one_keeps_us_busy_does_not_wait_for_it(

@@ -238,6 +238,25 @@ def test_a_refresh_token_that_another_process_has_renewed_meanwhile_is_no_dead_g
     assert request.headers["Authorization"] == "Bearer canary-renewed"
 
 
+def test_a_late_answer_is_not_used_where_the_store_has_a_newer_one(
+    an_auth: Callable[..., PortalAuth], a_token_set: Callable[..., TokenSet], clock: Any
+) -> None:
+    class Newer(MemoryTokens):
+        async def save(self, tokens: TokenSet) -> None:
+            await super().save(a_token_set(access_token="canary-newer"))
+
+    async def scenario() -> httpx.Request:
+        flow = an_auth(Newer(a_token_set(expires_at=clock.now()))).async_auth_flow(
+            httpx.Request("GET", URL)
+        )
+        await anext(flow)
+        return await flow.asend(a_reply(200, FRESH))
+
+    request = asyncio.run(scenario())
+
+    assert request.headers["Authorization"] == "Bearer canary-newer"
+
+
 def test_a_flow_that_is_abandoned_in_mid_refresh_frees_lock_and_claim(
     an_auth: Callable[..., PortalAuth], a_token_set: Callable[..., TokenSet], clock: Any
 ) -> None:

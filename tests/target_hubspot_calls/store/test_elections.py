@@ -12,6 +12,7 @@ from sqlalchemy import Engine, update
 
 from target_hubspot_calls.store.database import open_database, writing
 from target_hubspot_calls.store.elections import Elections
+from target_hubspot_calls.store.one_holder import Taken
 from target_hubspot_calls.store.schema import elections as table
 from tests.target_hubspot_calls.store.postgresql_server import PostgreSQLServer
 
@@ -33,10 +34,14 @@ def let_pass(engine: Engine) -> Callable[[float], None]:
     return let_pass
 
 
-def take(elections: Elections, holder: str, office: str = "reader", dead: str = "") -> bool:
+def ask(elections: Elections, holder: str, office: str = "reader", dead: str = "") -> Taken:
     return elections.take(
         office, holder, for_s=30, now=datetime.now(UTC), is_dead=lambda name: name == dead
     )
+
+
+def take(elections: Elections, holder: str, office: str = "reader", dead: str = "") -> bool:
+    return bool(ask(elections, holder, office, dead))
 
 
 def test_an_office_has_one_holder_at_a_time(elections: Elections) -> None:
@@ -88,6 +93,19 @@ def test_the_office_of_a_dead_process_is_free_at_once(elections: Elections) -> N
     assert take(elections, "second", dead="first")
 
 
+def test_whoever_asks_again_learns_that_another_had_the_office_meanwhile(
+    elections: Elections,
+) -> None:
+    before = [ask(elections, "first"), ask(elections, "first")]
+    ask(elections, "second", dead="first")
+    elections.give_back("reader", "second")
+
+    after = [ask(elections, "first"), ask(elections, "first")]
+
+    assert before == [Taken.OURS, Taken.OURS]
+    assert after == [Taken.TAKEN_OVER, Taken.OURS]
+
+
 def test_of_many_that_stand_at_once_one_is_elected(url: str, engine: Engine) -> None:
     engines = [open_database(url) for _ in range(4)]
 
@@ -109,7 +127,7 @@ def test_hosts_whose_clocks_disagree_agree_on_who_has_an_office(
     ahead = datetime.now(UTC) + timedelta(hours=1)
     elections.take("clocks", "first", for_s=0.5, now=ahead, is_dead=lambda _: False)
 
-    early = elections.take("clocks", "ahead", for_s=9, now=ahead, is_dead=lambda _: False)
+    early = bool(elections.take("clocks", "ahead", for_s=9, now=ahead, is_dead=lambda _: False))
     time.sleep(0.6)
     late = take(elections, "second", "clocks")
 

@@ -17,10 +17,11 @@ from target_hubspot_calls.errors import (
     NotConnected,
     RateLimited,
     Reason,
+    Rejected,
     Status,
     Unavailable,
 )
-from target_hubspot_calls.outcome import Outcome, outcome_of_error
+from target_hubspot_calls.outcome import Outcome, RecordingOutcome, outcome_of_error
 from target_hubspot_calls.store.database import reading
 from target_hubspot_calls.store.ledger import Ledger
 from target_hubspot_calls.store.ledger_rows import Accepted, Claim, RefusedRecord
@@ -367,3 +368,87 @@ def test_every_time_is_kept_in_the_same_form_so_that_times_compare(
     written = [value for row in rows for value in row if value is not None]
     assert len(written) > 8
     assert [value for value in written if not re.fullmatch(r"[-0-9]{10} [0-9:.]{15}", value)] == []
+
+
+@pytest.mark.parametrize("character", ["\x00", "\ud800"], ids=["NUL", "half a pair"])
+def test_whatever_characters_hubspot_answers_with_its_outcome_can_be_written_down(
+    ledger: Ledger,
+    engine: Engine,
+    a_call: Callable[..., Call],
+    claim_one: Callable[..., Claim],
+    noon: datetime,
+    character: str,
+) -> None:
+    ledger.accept([a_call()], now=noon)
+    said = f"Said {character} so"
+    outcome = replace(
+        outcome_of_error(Rejected(said, http_status=400)),
+        correlation_id=f"a{character}b",
+        contact_match=said,
+    )
+
+    settled = settle(ledger, claim_one(), outcome, noon)
+
+    (row,) = outbox_rows(engine)
+    assert settled == 1
+    assert row["error_message"].startswith("Said ")
+    assert character not in f"{row['error_message']}{row['correlation_id']}"
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("(415) 555-0123", "+14155550123"),
+        ("415.555.0123", "+14155550123"),
+        ("+44 20 7946 0123", "+442079460123"),
+        ("anonymous", "anonymous"),
+        (None, None),
+    ],
+    ids=["brackets", "dots", "another country", "no number", "none"],
+)
+def test_a_number_is_told_in_e164_however_the_record_has_it(
+    written: str | None,
+    told: str | None,
+    engine: Engine,
+    a_call: Callable[..., Call],
+    noon: datetime,
+) -> None:
+    ledger = Ledger(engine, default_region="US")
+    ledger.accept([a_call(customer_number=written)], now=noon)
+    (claim,) = ledger.claim(HARBOR, holder="me", limit=10, for_s=60, now=noon)
+
+    ledger.settle([(claim, CREATED)], holder="me", kind="note", run_id="r", now=noon)
+
+    assert claim.call.customer_number == written
+    assert [row["phone_number"] for row in outbox_rows(engine)] == [told]
+    assert row_of(engine, claim.call.id).customer_number == told
+
+
+def test_a_row_of_an_older_release_names_its_number_as_its_new_outcome_does(
+    engine: Engine, a_call: Callable[..., Call], noon: datetime
+) -> None:
+    Ledger(engine).accept([a_call(customer_number="(415) 555-0123")], now=noon)
+    ledger = Ledger(engine, default_region="US")
+    (claim,) = ledger.claim(HARBOR, holder="me", limit=10, for_s=60, now=noon)
+    before = row_of(engine, claim.call.id).customer_number
+
+    ledger.settle([(claim, CREATED)], holder="me", kind="note", run_id="r", now=noon)
+
+    assert before == "(415) 555-0123"
+    assert row_of(engine, claim.call.id).customer_number == "+14155550123"
+
+
+def test_the_row_of_a_recording_tells_the_number_in_e164(
+    engine: Engine, a_call: Callable[..., Call], noon: datetime
+) -> None:
+    ledger = Ledger(engine, default_region="US")
+    ledger.accept([a_call(customer_number="(415) 555-0123")], now=noon)
+    (claim,) = ledger.claim(HARBOR, holder="me", limit=10, for_s=60, now=noon)
+    due = replace(CREATED, recording_due=True)
+    ledger.settle([(claim, due)], holder="me", kind="note", run_id="r", now=noon)
+    (again,) = ledger.claim_recordings(HARBOR, holder="me", limit=10, for_s=60, now=noon)
+
+    attached = RecordingOutcome("attached", file_id="f1")
+    ledger.settle_recordings([(again, attached)], holder="me", run_id="r", now=noon)
+
+    assert [row["phone_number"] for row in outbox_rows(engine)] == ["+14155550123"] * 2

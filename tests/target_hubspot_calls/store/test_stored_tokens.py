@@ -120,6 +120,41 @@ def test_a_claim_is_released_by_its_holder_only(tokens):
     assert (after_two, after_one) == (False, True)
 
 
+def test_who_was_stopped_for_longer_than_its_claim_lasts_does_not_bring_back_older_tokens(
+    connections, connection, tokens, clock
+):
+    late = replace(NEW, access_token="late")
+    other = connections.tokens(connection.id)
+    asyncio.run(tokens.claim_refresh("stopped", for_s=30))
+    clock.pass_s(31)
+    asyncio.run(other.claim_refresh("other"))
+    asyncio.run(other.save(NEW))
+
+    asyncio.run(tokens.save(late))
+    after_late = asyncio.run(tokens.load())
+    asyncio.run(tokens.claim_refresh("stopped"))
+    asyncio.run(tokens.save(late))
+
+    assert after_late == NEW
+    assert asyncio.run(tokens.load()) == late
+
+
+@pytest.mark.parametrize("is_claimed", [True, False], ids=["claimed by another", "claimed no more"])
+def test_a_late_answer_is_kept_where_nobody_has_a_newer_one(
+    connections, connection, tokens, clock, is_claimed
+):
+    other = connections.tokens(connection.id)
+    asyncio.run(tokens.claim_refresh("stopped", for_s=30))
+    clock.pass_s(31)
+    asyncio.run(other.claim_refresh("other"))
+    if not is_claimed:
+        asyncio.run(other.release_refresh("other"))
+
+    asyncio.run(tokens.save(NEW))
+
+    assert asyncio.run(other.load()) == NEW
+
+
 def test_claims_of_different_connections_do_not_touch(connections, tokens):
     other = connections.add_oauth("bob", "sales", OLD)
 

@@ -27,7 +27,9 @@ def elect(elections: Elections, clock: StandingClock) -> Callable[..., bool]:
     """Has a process take the office, over another's head where that one counts as dead."""
 
     def take(holder: str, *, dead: bool = False, for_s: float = 10) -> bool:
-        return elections.take(OFFICE, holder, for_s=for_s, now=clock(), is_dead=lambda _: dead)
+        return bool(
+            elections.take(OFFICE, holder, for_s=for_s, now=clock(), is_dead=lambda _: dead)
+        )
 
     return take
 
