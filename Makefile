@@ -5,7 +5,7 @@ BIN := .venv/bin
 MELTANO := .venv-meltano/bin/meltano
 PIP_FLAGS := --quiet --disable-pip-version-check --no-input
 
-.PHONY: help setup demo test check format constraints meltano-demo bench campaign mutants screenshots wheel-check clean
+.PHONY: help setup demo test test-long check format constraints meltano-demo bench campaign mutants screenshots wheel-check clean
 
 help: ## what there is to call
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -23,8 +23,12 @@ setup: .venv/ready ## the environment, from pinned versions and hashes
 demo: setup ## the main job on this machine, against the simulator
 	@$(BIN)/hubspot-calls demo --once
 
-test: setup ## all tests, three at a time: most of them wait for something
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+test: setup ## the tests, three at a time: most of them wait for something
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not long"
+
+test-long: setup .venv-meltano/ready ## the long ones: Meltano, several hosts, a cluster that falls over; and the mutants
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m long
+	$(BIN)/python -m tests.mutants.run
 
 check: setup ## format, lint, types, rooms
 	$(BIN)/ruff format --check .

@@ -26,12 +26,24 @@ settings.load_profile("ours")
 
 HARBOR = Workspace("dana", "harbor-dental")
 _HERE = Path(__file__).parent
-_LONG = ("plugin", "journeys", "docs", "browser")
+_FIRST = ("plugin", "journeys", "docs", "browser")
+# Minutes of processor time: `make test-long` runs them.
+_LONG = (
+    "call_stream/test_jetstream_cluster.py",
+    "journeys/test_several_hosts.py",
+    "plugin/test_examples.py",
+    "plugin/test_foreign_tap.py",
+    "plugin/test_meltano.py",
+    "plugin/test_state_backends.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begins with the longest files: of those that run side by side none is left over alone."""
-    items.sort(key=lambda item: item.path.relative_to(_HERE).parts[0] not in _LONG)
+    """Marks the long ones, and begins with the longest files: none is left over alone then."""
+    for item in items:
+        if item.path.relative_to(_HERE).as_posix() in _LONG:
+            item.add_marker(pytest.mark.long)
+    items.sort(key=lambda item: item.path.relative_to(_HERE).parts[0] not in _FIRST)
 
 
 @pytest.fixture(autouse=True)
