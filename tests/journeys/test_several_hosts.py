@@ -248,10 +248,10 @@ def test_who_hands_over_in_the_midst_of_a_window_and_who_goes_on_keep_to_one_pac
         hosts.wait_until_delivered(opening, 30)
         second = hosts.add_worker(**slow)
         # Each time more than there is left of a window.
-        sender.send(60, per_second=20)
+        sender.send(80, per_second=20)
         hosts.wait_for(lambda: hosts.query("select id from runs")[1:], 30, "no second worker")
         first.stop()
-        sender.send(40, per_second=20)
+        sender.send(60, per_second=20)
         hosts.wait_until_delivered(sender, 30)
 
         assert second.is_up
