@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,14 +48,9 @@ class FileStreamReader:
         Raises PositionGone and StreamCorrupt.
         """
         base = self._base_holding(after)
-        position = after
         while base is not None:
             with self._open(base, after) as segment:
-                position = max(position, segment.start)
-                for frame in self._frames_of(segment, position, after):
-                    position = frame.end
-                    yield _entry(frame)
-            base = self._base_after(base)
+                base = yield from self._entries_of(segment, max(after, segment.start), after)
 
     def end(self) -> int:
         """Position just after the last whole entry; 0 when nothing was ever written."""
@@ -139,24 +134,31 @@ class FileStreamReader:
                     break
         raise PositionGone(after, "the entries there are no longer kept")
 
-    def _frames_of(self, segment: OpenSegment, position: int, after: int) -> Iterator[Frame]:
-        """Whole frames of one segment. Raises StreamCorrupt unless they end where they should."""
+    def _entries_of(
+        self, segment: OpenSegment, position: int, after: int
+    ) -> Generator[StreamEntry, None, int | None]:
+        """Whole entries of one segment; returns where the next segment starts, if there is one.
+
+        A next segment counts only if it was there before this one was read to its end: else what
+        the writer put here in between would be passed over. Raises StreamCorrupt unless the
+        entries end where they should.
+        """
         asked_at = position
         stuck_at = -1
         while True:
+            later_base = self._base_after(segment.base)
             for frame in segment.frames(position):
                 position = frame.end
-                yield frame
-            if self._ends_at(segment, position):
-                return
+                yield _entry(frame)
+            if self._ends_at(segment, position, later_base):
+                return later_base
             # What stands here had been flushed. It may have been half written when we read it
             # and whole by now, so only a second look without any progress proves the damage.
             if stuck_at == position:
                 raise _fault(segment, position, asked_at, after)
             stuck_at = position
 
-    def _ends_at(self, segment: OpenSegment, position: int) -> bool:
-        later_base = self._base_after(segment.base)
+    def _ends_at(self, segment: OpenSegment, position: int, later_base: int | None) -> bool:
         if later_base is not None:
             with self._open(later_base, position) as later:
                 # Entries seen past that end were rolled back on a full disk; see segments.py.

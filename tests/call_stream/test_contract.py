@@ -81,10 +81,10 @@ def test_two_readers_go_their_own_ways(any_stream):
 
 
 def test_a_reader_keeps_up_with_a_writer_that_rotates(any_stream):
-    writer = any_stream.open(segment_bytes=2000)
-    payloads = [b"%05d" % number for number in range(2000)]
+    writer = any_stream.open(segment_bytes=500)
+    payloads = [b"%05d" % number for number in range(500)]
     thread = threading.Thread(
-        target=lambda: [writer.append(EntryKind.CALL, each) for each in payloads]
+        target=lambda: [writer.append(EntryKind.CALL, each).result(10) for each in payloads]
     )
     reader = any_stream.reader()
     seen = []

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from call_stream.disk import Disk
@@ -13,6 +15,38 @@ def test_reading_resumes_over_segments(stream):
 
     assert len(stream.segments()) > 5
     assert rest == {at: payloads[index + 1 :] for index, at in enumerate(positions)}
+
+
+@pytest.mark.parametrize("call", ["listdir", "pread", "open", "fstat"])
+def test_no_entry_is_passed_over_when_the_writer_rotates_at_any_moment(stream, monkeypatch, call):
+    stream.open(segment_bytes=150)  # two entries each
+    (first,) = stream.append(b"0" * 30)
+    real_call = getattr(os, call)
+    left = 0
+
+    def then_appending(*args, **options):
+        nonlocal left
+        result = real_call(*args, **options)
+        left -= 1
+        if left == 0:
+            stream.append_batch(b"1" * 30)
+            stream.append_batch(b"2" * 30)
+        return result
+
+    monkeypatch.setattr(os, call, then_appending)
+    appended_after = 0
+    while True:
+        left = appended_after = appended_after + 1
+        entries = list(stream.reader().read(first))
+        if left > 0:
+            break
+        left = 0
+        position = entries[-1].position if entries else first
+        entries += stream.reader().read(position)
+        assert [entry.payload[:1] for entry in entries] == [b"1", b"2"], appended_after
+        first = entries[-1].position
+
+    assert appended_after > 1
 
 
 def test_a_reader_follows_a_writer_byte_by_byte(stream, tmp_path):

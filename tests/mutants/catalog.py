@@ -216,6 +216,14 @@ DELIVERY = (
 
 CALL_STREAM = (
     mutant(
+        "pass over what the writer put in place before it rotated",
+        "call_stream/file_reader.py",
+        "                return later_base\n",
+        "                return self._base_after(segment.base)\n",
+        f"{STREAM_TESTS}/test_file_reader.py"
+        "::test_no_entry_is_passed_over_when_the_writer_rotates_at_any_moment",
+    ),
+    mutant(
         "remove fdatasync",
         "call_stream/segment_log.py",
         "            self._disk.fdatasync(self._fd)\n        except OSError as err:\n"
