@@ -80,6 +80,7 @@ class WebhookRoute:
             lookup=lookup,
             checks=self._checks,
             in_flight=self._in_flight,
+            max_body_bytes=self._settings.max_body_bytes,
             check_head=self._check_head,
             tell=self._tell,
             keep=self._keep if desk.keep_raw is not None else None,

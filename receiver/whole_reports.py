@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from call_stream.stream import CallStreamWriter, StreamUnavailable
+from call_stream.stream import CallStreamWriter
 from receiver.answers import Refusal, ok_lines, refusal_lines
 from receiver.at_once import WholeRequest
 from receiver.checks import Checks
@@ -21,7 +21,6 @@ from receiver.in_flight import InFlight, Reservation
 from receiver.lookups import WebhookLookup
 from receiver.reports import Arrival, IgnoredMessage, read_report
 from receiver.request_ids import REQUEST_ID_HEADER, to_request_id
-from receiver.signatures import SecretUnreadable, Unproven
 
 Headers = Mapping[bytes, bytes]
 
@@ -37,6 +36,7 @@ class WholeReports:
         lookup: WebhookLookup,
         checks: Checks,
         in_flight: InFlight,
+        max_body_bytes: int,
         check_head: Callable[[str, str, Headers], int],
         tell: Callable[[Event, float], None],
         keep: Callable[[bytes, Arrival, Event, str], None] | None,
@@ -49,6 +49,7 @@ class WholeReports:
         self._lookup = lookup
         self._checks = checks
         self._in_flight = in_flight
+        self._max_body_bytes = max_body_bytes
         self._check_head = check_head
         self._tell = tell
         self._keep = keep
@@ -67,8 +68,11 @@ class WholeReports:
             return False
         headers = dict(request.scope["headers"])
         now = self._clock()
+        reservation = None
         try:
             self._check_head("POST", webhook_id, headers)
+            if len(body) > self._max_body_bytes:  # sent in chunks, its length was not announced
+                return False
             check = self._checks.of(webhook_id, webhook)
             if check.begin(headers, request.scope, now) is not None:
                 return False
@@ -77,7 +81,11 @@ class WholeReports:
             if isinstance(entry, IgnoredMessage):
                 return False
             reservation = self._in_flight.reserve(len(body))
-        except (Refusal, SecretUnreadable, Unproven):
+            owner = (webhook.user_id, webhook.workspace_id)
+            stored = self._stream.append_async(entry.kind, entry.payload, owner=owner)
+        except Exception:  # noqa: BLE001  the ordinary way meets it again, and answers
+            if reservation is not None:
+                reservation.release()
             return False
         event = Event(
             to_request_id(headers.get(REQUEST_ID_HEADER)),
@@ -88,12 +96,6 @@ class WholeReports:
             body_read=True,
             body_bytes=len(body),
         )
-        try:
-            owner = (webhook.user_id, webhook.workspace_id)
-            stored = self._stream.append_async(entry.kind, entry.payload, owner=owner)
-        except StreamUnavailable:
-            reservation.release()
-            return False
         keep = None
         if self._keep is not None:
             keep = functools.partial(self._keep, body, arrival, event)
@@ -114,11 +116,14 @@ class WholeReports:
         """Answers the request, now that its report is in the stream or cannot be."""
         reservation.release()
         failure = stored.exception()
+        outcome = "stored" if event.call_id else "quarantined"
+        if failure is None and keep is not None:
+            try:
+                keep(outcome)
+            except Exception as err:  # noqa: BLE001  nobody else would answer the request
+                failure = err
         if failure is None:
-            event.status = 200
-            event.outcome = "stored" if event.call_id else "quarantined"
-            if keep is not None:
-                keep(event.outcome)
+            event.status, event.outcome = 200, outcome
             lines = ok_lines(event.request_id)
         else:
             refusal = self._to_refusal(failure)

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from call_stream.file_writer import FileStreamWriter
 from call_stream.stream import StreamUnavailable, open_reader, open_writer
 from receiver.settings import ReceiverSettings
 from receiver.whole_reports import WholeReports
@@ -235,7 +236,7 @@ def test_a_report_that_cannot_be_stored_is_refused_and_the_connection_goes_on(
     assert json.loads(body)["code"] == code
     assert stored.startswith(b"HTTP/1.1 200 ")
     assert taken == [False, True, True]
-    assert "transcript" not in caplog.text
+    assert "opening hours" not in caplog.text
 
 
 def test_a_sender_that_hangs_up_meanwhile_loses_no_report_and_no_room(
@@ -280,3 +281,46 @@ def test_a_report_under_way_is_answered_before_the_receiver_stops(serve, report,
     assert taken == [False, True]
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b"connection: close" in answer
+
+
+def test_a_body_in_chunks_that_came_whole_is_held_to_the_limit(serve, report, taken):
+    body = json.dumps(report("call-2")).encode()
+    receiver = serve(ReceiverSettings(max_body_bytes=len(body)))
+    warm(receiver, report)
+    head = a_request(receiver, report("call-2"), "Transfer-Encoding: chunked").partition(
+        b"\r\n\r\n"
+    )
+    lines = [line for line in head[0].split(b"\r\n") if not line.startswith(b"Content-Length")]
+
+    def in_chunks(content):
+        sized = [b"%x\r\n%b\r\n" % (len(each), each) for each in (content[:50], content[50:], b"")]
+        return b"\r\n".join(lines) + b"\r\n\r\n" + b"".join(sized)
+
+    answers = [receiver.send_raw(in_chunks(each)) for each in (body, body + b" ")]
+
+    assert [answer[:13] for answer in answers] == [b"HTTP/1.1 200 ", b"HTTP/1.1 413 "]
+    assert taken == [False, True, False]
+
+
+def test_what_fails_unforeseen_is_answered_as_a_fault_and_keeps_no_room(
+    serve, report, taken, caplog, monkeypatch, tmp_path
+):
+    receiver = serve(ReceiverSettings(max_body_bytes=2000, max_in_flight_bytes=2000))
+    warm(receiver, report)
+    append = FileStreamWriter.append_async
+
+    def failing(self, kind, payload, **owner):
+        raise RuntimeError(payload.decode())
+
+    monkeypatch.setattr(FileStreamWriter, "append_async", failing)
+    refused = [receiver.send_raw(a_request(receiver, report("call-2"))) for _ in range(8)]
+    monkeypatch.setattr(FileStreamWriter, "append_async", append)
+    stored = receiver.send_raw(a_request(receiver, report("call-3")))
+
+    assert {answer.partition(b"\r\n")[0] for answer in refused} == {
+        b"HTTP/1.1 500 Internal Server Error"
+    }
+    assert stored.startswith(b"HTTP/1.1 200 ")
+    assert taken == [False] * 9 + [True]
+    assert "a webhook request failed with RuntimeError" in caplog.text
+    assert "opening hours" not in caplog.text
