@@ -185,6 +185,11 @@ class SyncLogFile:
                 f"The sync log {self.path} cannot be used: {err.strerror or type(err).__name__};"
                 " check its path, its rights and the free space."
             ) from err
+        except RuntimeError as err:
+            # What DuckDB makes of Ctrl-C in the middle of a statement.
+            if str(err) == "Query interrupted":
+                raise KeyboardInterrupt from None
+            raise
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

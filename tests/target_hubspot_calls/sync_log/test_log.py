@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -461,6 +463,28 @@ def test_a_file_that_is_no_database_is_said(path, a_row, work):
 
     with pytest.raises(SyncLogUnavailable, match="not a valid DuckDB database file; put it aside"):
         log.append([a_row()]) if work == "append" else log.history()
+
+
+def test_ctrl_c_in_the_middle_of_a_statement_is_ctrl_c(tmp_path):
+    program = """
+import duckdb, os, pathlib, signal, threading
+from target_hubspot_calls.sync_log.opening import SyncLogFile
+
+endless = "SELECT count(*) FROM range(100_000_000_000) AS r(n) WHERE n % 7 = 3"
+alone = duckdb.connect(config={"threads": 1})  # with more it looks at signals less often
+threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
+try:
+    with SyncLogFile(pathlib.Path("none"), wait_s=1).reading():
+        alone.execute(endless)
+except KeyboardInterrupt:
+    print("pressed")
+"""
+
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=30
+    )
+
+    assert (ended.stdout, ended.stderr) == ("pressed\n", "")
 
 
 @in_a_file_only
