@@ -3,6 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 MELTANO := .venv-meltano/bin/meltano
+# Hundreds of processes start in the tests: none should compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 PIP_FLAGS := --quiet --disable-pip-version-check --no-input
 
 .PHONY: help setup demo test test-long check format constraints meltano-demo bench campaign mutants screenshots wheel-check clean

@@ -9,11 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 from hypothesis import HealthCheck, settings
 
 from target_hubspot_calls.call import Call, Workspace, parse_call
+from target_hubspot_calls.store import database
 from target_hubspot_calls.store.database import open_database
+from tests.shortcuts import creation_from, empty_store, one_authority
 from tests.target_hubspot_calls.store.postgresql_server import (
     NoPostgreSQL,
     PostgreSQLServer,
@@ -44,6 +47,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.relative_to(_HERE).as_posix() in _LONG:
             item.add_marker(pytest.mark.long)
     items.sort(key=lambda item: item.path.relative_to(_HERE).parts[0] not in _FIRST)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _certificates_are_read_quickly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """HTTP clients of this process trust one authority; tests that use TLS have their own."""
+    file = one_authority(tmp_path_factory.mktemp("authority"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(certifi, "where", lambda: str(file))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _migrated_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], None]:
+    return creation_from(empty_store(tmp_path_factory.mktemp("store")))
+
+
+@pytest.fixture(autouse=True)
+def _stores_begin_migrated(
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    _migrated_once: Callable[[Path], None],
+) -> None:
+    """A new store's file has its tables, except where the making of them is tested."""
+    if request.path.name != "test_database.py":
+        monkeypatch.setattr(database, "create_private_file", _migrated_once)
 
 
 @pytest.fixture(autouse=True)
