@@ -131,7 +131,7 @@ def test_every_call_is_found_among_many_with_equal_times_late_updates_and_calls_
     def analysis_lands_late(request: int) -> None:
         if request % 5 == 0:
             late = dice.choice(calls)
-            late["updatedAt"] = updated[late["id"]] = iso(NOW - timedelta(minutes=5))
+            late["updatedAt"] = updated[late["id"]] = iso(datetime.now(UTC) - timedelta(minutes=5))
             vapi.put(late)
 
     vapi.before_answer = analysis_lands_late
@@ -189,7 +189,7 @@ def test_the_next_run_reads_only_what_changed_and_a_little_more(
 def test_a_call_under_way_comes_when_it_has_ended(vapi: VapiStandIn, tmp_path: Path) -> None:
     vapi.put(a_call(1, NOW - timedelta(hours=1), status="in-progress"))
     first = read(vapi, tmp_path)
-    vapi.put(a_call(1, NOW))
+    vapi.put(a_call(1, datetime.now(UTC)))
 
     second = read(vapi, tmp_path, state=first.last_state())
 
