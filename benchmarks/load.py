@@ -117,7 +117,7 @@ class _Run:
         lane.begun = time.perf_counter()
         self.open += 1
         await asyncio.get_running_loop().create_connection(
-            lambda: lane, self.address.hostname, self.address.port
+            lambda: lane, self.address.hostname or "127.0.0.1", self.address.port or 80
         )
 
     def again(self) -> None:

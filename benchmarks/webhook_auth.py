@@ -135,9 +135,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
     out, sys.stderr = sys.stdout, open(os.devnull, "w", buffering=1)  # noqa: SIM115, PTH123
-    handler = StderrHandler()
-    handler.setFormatter(PlainLine())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.INFO, handlers=[StderrHandler(PlainLine())], force=True)
     uvloop.run(measure(asked.bytes, asked.requests, asked.rounds, out))
 
 

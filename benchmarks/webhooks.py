@@ -142,7 +142,7 @@ def measure_size(name: str, body: bytes, rounds: int, seconds: int, connections:
 
 def median(runs: dict[str, list[Run]], kind: str, what: str) -> float:
     """The middle of what all rounds of one kind measured."""
-    return statistics.median(getattr(run, what) for run in runs[kind])
+    return float(statistics.median(getattr(run, what) for run in runs[kind]))
 
 
 def ratios(runs: dict[str, list[Run]], kind: str, to: str, what: str) -> list[float]:
@@ -282,7 +282,7 @@ def run_command(
     kind: str, folder: Path, path: str, headers: dict[str, str], disk: CountingDisk
 ) -> None:
     """Runs `hubspot-calls serve --no-sync` as it is, but for its stream's disk being counted."""
-    build_server = command.build_server
+    build_server = vars(command)["build_server"]
 
     def open_stream(url: str, **options: float | None) -> CallStreamWriter:
         directory = Path(url.removeprefix("file:"))
@@ -297,8 +297,7 @@ def run_command(
 
         return build_server(*arguments, on_listening=told, **options)
 
-    command.open_writer = open_stream  # type: ignore[assignment]
-    command.build_server = build
+    vars(command).update(open_writer=open_stream, build_server=build)
     command.serve.main(["--no-sync", "--port", "0"], standalone_mode=False)
 
 

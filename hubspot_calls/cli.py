@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from hubspot_calls.output import say
+from hubspot_calls.signals import CtrlC
 from target_hubspot_calls.errors import CallSyncError, SettingsError
 
 PROGRAM = "hubspot-calls"
@@ -23,6 +24,7 @@ DONE = 0
 FAILED = 1
 WRONG_USE = 2
 INTERRUPTED = 130
+_ctrl_c = CtrlC()
 
 # What --help says of each subcommand, by what it is for. It stands here and not only in the
 # commands, as --help and a pressed tab key should not wait for every room to be imported.
@@ -139,6 +141,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except Exception as err:
+        if _ctrl_c.pressed:
+            return INTERRUPTED
         sentences = _sentences(err)
         if not sentences:
             raise
@@ -151,6 +155,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def main() -> NoReturn:
     """Run the command of `sys.argv` and end the process."""
     code = FAILED  # as click and rich say it of a pipe that nobody reads
+    _ctrl_c.watch()
     try:
         code = run()
         sys.stdout.flush()

@@ -10,6 +10,24 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
+
+
+class CtrlC:
+    """Whether somebody has pressed it: libraries make errors of their own of KeyboardInterrupt."""
+
+    def __init__(self) -> None:
+        self.pressed = False
+
+    def watch(self) -> None:
+        """Notes it from now on, wherever nobody else handles SIGINT, and raises as Python does."""
+
+        def handle(signum: int, frame: FrameType | None) -> NoReturn:
+            self.pressed = True
+            signal.default_int_handler(signum, frame)
+
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, handle)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pty
 import subprocess
@@ -62,6 +63,8 @@ def hubspot_calls(
             monkeypatch.delenv(name)
     monkeypatch.setenv("HUBSPOT_CALLS_DATA_DIR", str(data_dir))
     monkeypatch.chdir(tmp_path)
+    # Receivers of other tests may run in this process, and tell of themselves.
+    monkeypatch.setattr(logging.getLogger("receiver.connections"), "disabled", True)
 
     def call(*arguments: str) -> Ended:
         capsys.readouterr()

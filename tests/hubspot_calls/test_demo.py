@@ -151,6 +151,7 @@ def test_the_demo_ends_with_every_call_as_it_must_be(
     run_printed_lines(err, tmp_path, environment)
 
 
+@pytest.mark.long
 def test_the_demo_stays_up_and_syncs_a_pasted_call(start: Start) -> None:
     process = start("demo")
     # A stand-in prints what curl would be given; not every machine has curl.

@@ -479,6 +479,7 @@ def post(address: str, webhook: Mapping[str, str], body: bytes) -> int:
     return answer.status_code
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120)
 def test_a_forgotten_caller_stays_forgotten_whatever_is_read_again(
     start: Start, portal: Simulator, settings: Settings, hubspot_calls: HubSpotCalls

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -175,6 +176,34 @@ def test_ctrl_c_at_any_moment_ends_without_a_traceback(
     assert "Traceback" not in said
     assert process.returncode in (0, 130, -signal.SIGINT), said
     assert out == ""
+
+
+@pytest.mark.parametrize(("pressed", "code"), [(True, 130), (False, 1)])
+def test_whatever_a_library_makes_of_ctrl_c_ends_quietly(
+    pressed: bool, code: int, tmp_path: Path
+) -> None:
+    program = f"""
+import os, signal
+from hubspot_calls import cli
+
+def work(**options):
+    try:
+        if {pressed}:
+            os.kill(os.getpid(), signal.SIGINT)
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        raise RuntimeError("something of its own") from None
+
+cli.cli.main = work
+cli.main()
+"""
+
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True
+    )
+
+    assert ended.returncode == code
+    assert ("Traceback" in ended.stderr) is not pressed
 
 
 def wait_until_it_is_ours(process: subprocess.Popen[str]) -> None:

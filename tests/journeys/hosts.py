@@ -185,6 +185,12 @@ class Hosts:
         """How many notes each call has, over all portals."""
         return Counter(call_id for call_id, _ in self.made_notes())
 
+    def count_notes(self) -> int:
+        """How many notes there are, over all portals; cheaper than looking at them."""
+        state = self.portals.state
+        with state.lock:
+            return sum(len(state.portal(door.portal_id).records["notes"]) for door in self.doors)
+
     def latencies_s(self, sender: Sender) -> list[float]:
         """From the 200 to the note in the portal, of each call, the shortest first."""
         made = {

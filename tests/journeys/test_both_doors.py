@@ -56,7 +56,7 @@ def calls_of_vapi(machine: MachineWithKey) -> str:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("first", ["webhook", "api"])
+@pytest.mark.parametrize("first", ["webhook", pytest.param("api", marks=pytest.mark.long)])
 def test_a_call_of_both_doors_is_one_note_and_a_lost_one_is_found(
     machine: MachineWithKey, first: str
 ) -> None:

@@ -13,6 +13,7 @@ from tests.journeys.outage import an_outage
 IDLE_S = 3.0
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 def test_hubspot_may_be_down_and_serve_killed_meanwhile(tmp_path: Path) -> None:
     with an_outage(tmp_path, per_second=20) as outage:

@@ -174,6 +174,7 @@ def test_every_report_becomes_one_note_although_everything_is_killed_on_the_way(
     )
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_running_everything_again_changes_nothing(machine: Machine) -> None:
     webhook = json.loads(machine.run("webhooks", "create", "--json"))
@@ -218,6 +219,7 @@ def test_the_live_sync_of_serve_does_the_same_work(machine: Machine) -> None:
     assert all(len(contacts) == 1 for contacts in machine.notes_by_call().values())
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_a_report_that_names_no_call_is_in_the_history_of_its_workspace_once(
     machine: Machine,

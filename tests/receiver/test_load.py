@@ -9,6 +9,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from call_stream.excerpt import record_from_excerpt
 from receiver.connections import ConnectionBounds
 from receiver.settings import ReceiverSettings
@@ -72,6 +74,7 @@ def test_a_flood_of_senders_is_served_or_told_to_come_back(serve, report):
     assert took_s < 5
 
 
+@pytest.mark.long
 def test_a_flood_that_lasts_is_weathered_and_forgotten(serve, report):
     receiver = serve(bounds=ConnectionBounds(max_connections=256))
     port = int(receiver.url.rpartition(":")[2])

@@ -36,6 +36,7 @@ def vapi_validator() -> Any:
     return ServerMessageEndOfCallReport
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 def test_every_report_is_taken_or_refused_by_vapis_own_validator_as_it_says(
     vapi_validator: Any,

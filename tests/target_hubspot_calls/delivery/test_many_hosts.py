@@ -228,6 +228,7 @@ def test_the_portal_of_a_killed_worker_is_taken_over_and_nothing_is_doubled(
     assert refused(portal) == []
 
 
+@pytest.mark.long
 def test_a_worker_that_was_stopped_for_long_writes_nothing_that_is_anothers_by_then(
     portal: Simulator,
     store: Engine,
@@ -334,6 +335,7 @@ def take_as_another(store: Engine, portal_id: int) -> Lease:
     )
 
 
+@pytest.mark.long
 def test_who_takes_a_portal_over_goes_on_with_the_pace_of_the_one_before(
     portal: Simulator,
     start_run: Callable[..., Run],
