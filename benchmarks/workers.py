@@ -1,6 +1,6 @@
 """Deliveries per second with 1, 2 and 4 workers over many portals, HubSpot's limits on.
 
-The calls lie in the stream before the first worker starts, so what is measured is delivery: from
+The calls become due all at once, as after an outage, when all workers are there; counted is from
 the first note to the last. Everything runs on this machine, where PostgreSQL, NATS and the pretend
 portals take their part of the cores, so that without `--cores` more workers help only until those
 are full. With it each worker may use so much of a core (Linux, cgroups, root), as if on a smaller
@@ -20,10 +20,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.journeys.hosts import Hosts, Sender, several_hosts
+from target_hubspot_calls.call import Workspace, parse_call
+from target_hubspot_calls.store.database import open_database
+from target_hubspot_calls.store.ledger import Ledger
+from tests.journeys.hosts import Hosts, several_hosts
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _LONGEST_S = 600.0
@@ -88,14 +91,13 @@ def measure(workers: int, portals: int, calls: int, *, cores: float | None) -> M
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         hosts = stack.enter_context(several_hosts(folder, portals=portals))
-        receiver, sender = hosts.add_receiver(), Sender(hosts)
-        receiver.wait_until_it_says(r"Receiver +(http://\S+?)/")
-        sender.send(calls, per_second=1_000_000, at_once=8)
-        receiver.stop()
         for _ in range(workers):
             pid = hosts.add_worker().pid
             if cores is not None:
                 stack.enter_context(limited(pid, cores))
+        alive = "select count(*) from runs"
+        hosts.wait_for(lambda: hosts.query(alive) == [(workers,)], _LONGEST_S, "not all started")
+        accept(hosts, calls)
         hosts.wait_for(hosts.count_notes, _LONGEST_S, "no note")
         used, busy, begun = _used_s(hosts), _busy_s(), time.monotonic()
         hosts.wait_for(lambda: hosts.count_notes() >= calls, _LONGEST_S, "not delivered")
@@ -108,6 +110,28 @@ def measure(workers: int, portals: int, calls: int, *, cores: float | None) -> M
             {part: seconds * 1000 / len(made) for part, seconds in taken.items()},
             hosts.refused_by_portals(),
         )
+
+
+def accept(hosts: Hosts, count: int) -> None:
+    """Puts calls into the ledger, to all portals in turn; they are due from then on."""
+    engine = open_database(hosts.variables["HUBSPOT_CALLS_DATABASE_URL"])
+    calls = [
+        parse_call(
+            {
+                "id": f"call-{number:06d}",
+                "source": "webhook",
+                "customer_number": f"+1415555{100 + number % 50:04d}",
+                "started_at": "2026-11-20T15:04:06.000Z",
+                "ended_at": "2026-11-20T15:05:21.600Z",
+                "summary": "The caller moved a cleaning to Friday at ten.",
+                "transcript": "AI: Harbor Dental.\nUser: Friday, please.\n" * 20,
+            },
+            Workspace("user", f"workspace-{number % len(hosts.doors)}"),
+        )
+        for number in range(count)
+    ]
+    Ledger(engine).accept(calls, now=datetime.now(UTC))
+    engine.dispose()
 
 
 @contextmanager
