@@ -1,60 +1,38 @@
 """Webhooks per second and their p99: a bare endpoint, ours, and ours with one fsync per request.
 
-All three take turns within each round, each in a fresh process with an empty data directory, since
-the speed of a machine moves more from minute to minute than they differ. Numbers are ratios to the
-bare Starlette endpoint of the same round; medians over the rounds.
+All take turns within each round, each in a fresh process with an empty data directory, since the
+speed of a machine moves more from minute to minute than they differ. Numbers are ratios to the
+bare Starlette endpoint of the same round; medians over the rounds. With --jetstream ours on a NATS
+server of its own is compared, too; what that server uses is not in the processor's time.
 Needs wrk (Debian: apt-get install wrk).
-Run: python benchmarks/webhooks.py [--rounds N] [--seconds S] [--connections C]
+Run: python benchmarks/webhooks.py [--rounds N] [--seconds S] [--connections C] [--jetstream]
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
-import logging
 import os
 import re
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import uvicorn
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from reports import SIZES, a_body
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from webhook_servers import BARE, DURABLE, EACH, JETSTREAM
 
-from call_stream.disk import Disk
-from call_stream.file_writer import open_file_writer
-from call_stream.segment_log import Entry, SegmentLog, open_segment_log
-from call_stream.stream import (
-    DEFAULT_OWNER,
-    SEGMENT_BYTES,
-    CallStreamWriter,
-    EntryKind,
-    Owner,
-    open_reader,
-)
-from hubspot_calls.commands import serve as command
-from hubspot_calls.rooms import open_store
-from hubspot_calls.settings import load_settings
+from tests.call_stream.nats_server import nats_server
 
-BARE, DURABLE, EACH = "bare Starlette", "durable", "fsync per request"
-KINDS = (BARE, DURABLE, EACH)
 GOALS = {"throughput": 0.75, "p99": 3.0, "over fsync per request": 4.0, "requests per fsync": 8.0}
 DISTURBED_CORES, TRIES, PATIENCE_S = 0.35, 3, 20.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -81,27 +59,26 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--seconds", type=int, default=4)
     options.add_argument("--connections", type=int, default=64)
-    options.add_argument("--serve", help=argparse.SUPPRESS)
-    options.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options.add_argument("--jetstream", action="store_true")
     chosen = options.parse_args()
-    if chosen.serve:
-        serve(chosen.serve, chosen.folder)
-        return
     if shutil.which("wrk") is None:
         sys.exit("This benchmark needs wrk, which is not installed: apt-get install wrk")
+    kinds = [BARE, DURABLE, EACH, *([JETSTREAM] if chosen.jetstream else [])]
     met = [
-        measure_size(name, a_body(size), chosen.rounds, chosen.seconds, chosen.connections)
+        measure_size(name, kinds, a_body(size), chosen.rounds, chosen.seconds, chosen.connections)
         for name, size in SIZES.items()
     ]
     sys.exit(0 if all(met) else 1)
 
 
-def measure_size(name: str, body: bytes, rounds: int, seconds: int, connections: int) -> bool:
+def measure_size(
+    name: str, kinds: Sequence[str], body: bytes, rounds: int, seconds: int, connections: int
+) -> bool:
     """Whether bodies of this size meet the goals; prints what was measured."""
-    runs: dict[str, list[Run]] = {kind: [] for kind in KINDS}
+    runs: dict[str, list[Run]] = {kind: [] for kind in kinds}
     for number in range(rounds):
-        for turn in range(len(KINDS)):
-            kind = KINDS[(number + turn) % len(KINDS)]
+        for turn in range(len(kinds)):
+            kind = kinds[(number + turn) % len(kinds)]
             runs[kind].append(measure_in_peace(kind, body, seconds, connections))
     others = max(run.others_cores for each in runs.values() for run in each)
     print(
@@ -112,7 +89,7 @@ def measure_size(name: str, body: bytes, rounds: int, seconds: int, connections:
         f"{'':18} {'requests/s':>10} {'of bare':>15} {'p50 ms':>7} {'p99 ms':>7}"
         f" {'of bare':>8} {'CPU us':>7} {'requests per fsync':>19}"
     )
-    for kind in KINDS:
+    for kind in kinds:
         shares = ratios(runs, kind, BARE, "per_s")
         fsyncs = statistics.median(run.fsyncs for run in runs[kind])
         print(
@@ -174,14 +151,19 @@ def wait_for_peace() -> None:
 
 def measure(kind: str, body: bytes, seconds: int, connections: int) -> Run:
     """What a fresh server does under load, after a second to warm up."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         (folder / "body").write_bytes(body)
-        with serving(kind, folder) as (process, url, headers):
+        nats, variables = None, {}
+        if kind == JETSTREAM:
+            nats = stack.enter_context(nats_server())
+            variables["HUBSPOT_CALLS_STREAM_URL"] = nats.url("CALLS")
+        with serving(kind, folder, variables) as (process, url, headers):
             script = folder / "post.lua"
             script.write_text(lua(folder / "body", headers))
             load = ["wrk", "-t1", f"-c{connections}", "--latency", "-s", str(script), url]
             run_wrk([*load, "-d1s"])
+            nats_cpu = cpu_s(nats.pid) if nats else 0.0
             cpu, busy, wrk_cpu = cpu_s(process.pid), busy_s(), os.times().children_user
             wrk_cpu += os.times().children_system
             started = time.monotonic()
@@ -189,7 +171,8 @@ def measure(kind: str, body: bytes, seconds: int, connections: int) -> Run:
             took_s = time.monotonic() - started
             cpu = cpu_s(process.pid) - cpu
             wrk_cpu = os.times().children_user + os.times().children_system - wrk_cpu
-            others = (busy_s() - busy - cpu - wrk_cpu) / took_s
+            nats_cpu = (cpu_s(nats.pid) if nats else 0.0) - nats_cpu
+            others = (busy_s() - busy - cpu - wrk_cpu - nats_cpu) / took_s
         counted = json.loads((folder / "counted").read_text())
         tail = "".join((folder / "log").read_text().splitlines(keepends=True)[-5:])
     if "Non-2xx" in text or "Socket errors" in text:
@@ -241,12 +224,13 @@ def busy_s() -> float:
 
 @contextmanager
 def serving(
-    kind: str, folder: Path
+    kind: str, folder: Path, variables: Mapping[str, str]
 ) -> Iterator[tuple[subprocess.Popen[bytes], str, dict[str, str]]]:
     """A server in a process of its own: the process, the address and headers to post with."""
     with (folder / "log").open("wb") as log:
-        command = [sys.executable, __file__, "--serve", kind, "--folder", str(folder)]
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        program = Path(__file__).with_name("webhook_servers.py")
+        command = [sys.executable, str(program), kind, str(folder)]
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | variables)
         try:
             address = folder / "address"
             while not address.exists():
@@ -260,135 +244,5 @@ def serving(
             process.wait(30)
 
 
-def serve(kind: str, folder: Path) -> None:
-    """Serves until SIGTERM, then writes down what was stored and flushed."""
-    # Uvicorn raises the signal again when it has stopped, and then there is still the count.
-    signal.signal(signal.SIGTERM, lambda number, frame: None)
-    headers = {"Content-Type": "application/json"}
-    disk = CountingDisk()
-    if kind == BARE:
-        BareServer(bare_config(), folder).run()
-    else:
-        os.environ["HUBSPOT_CALLS_DATA_DIR"] = str(folder / "data")
-        (folder / "data").mkdir(mode=0o700)
-        with open_store(load_settings(folder)) as store:
-            webhook, headers["X-Vapi-Secret"] = store.webhooks.create("bench", "bench")
-        run_command(kind, folder, f"/api/webhooks/{webhook.id}", headers, disk)
-    stored = sum(1 for _ in open_reader(f"file:{folder}/data/stream").read())
-    (folder / "counted").write_text(json.dumps({"fsyncs": disk.fsyncs, "stored": stored}))
-
-
-def run_command(
-    kind: str, folder: Path, path: str, headers: dict[str, str], disk: CountingDisk
-) -> None:
-    """Runs `hubspot-calls serve --no-sync` as it is, but for its stream's disk being counted."""
-    build_server = vars(command)["build_server"]
-
-    def open_stream(url: str, **options: float | None) -> CallStreamWriter:
-        directory = Path(url.removeprefix("file:"))
-        if kind == EACH:
-            return OneByOne(directory, disk)
-        return open_file_writer(directory, disk=disk)
-
-    def build(*arguments: Any, on_listening: Callable[[str], None], **options: Any) -> Any:
-        def told(url: str) -> None:
-            on_listening(url)
-            announce(folder, url + path, headers)
-
-        return build_server(*arguments, on_listening=told, **options)
-
-    vars(command).update(open_writer=open_stream, build_server=build)
-    command.serve.main(["--no-sync", "--port", "0"], standalone_mode=False)
-
-
-def announce(folder: Path, url: str, headers: dict[str, str]) -> None:
-    """Tells the other process where to post, in one step."""
-    temporary = folder / "address.tmp"
-    temporary.write_text(json.dumps({"url": url, "headers": headers}))
-    temporary.rename(folder / "address")
-
-
-def bare() -> Starlette:
-    """The least that reads a body and answers 200."""
-
-    async def endpoint(request: Request) -> Response:
-        await request.body()
-        return Response(b"{}", media_type="application/json")
-
-    return Starlette(routes=[Route("/api/webhooks/{webhook_id}", endpoint, methods=["POST"])])
-
-
-def bare_config() -> uvicorn.Config:
-    """Uvicorn's settings as our server has them, with nothing of ours added."""
-    return uvicorn.Config(
-        bare(),
-        port=0,
-        access_log=False,
-        log_config=None,
-        proxy_headers=False,
-        server_header=False,
-    )
-
-
-class BareServer(uvicorn.Server):
-    """A uvicorn server as it comes, which says where it listens."""
-
-    def __init__(self, config: uvicorn.Config, folder: Path) -> None:
-        super().__init__(config)
-        self._folder = folder
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        port = self.servers[0].sockets[0].getsockname()[1]
-        headers = {"Content-Type": "application/json"}
-        announce(self._folder, f"http://127.0.0.1:{port}/api/webhooks/bare", headers)
-
-
-class CountingDisk(Disk):
-    """The real disk, counting how often it is asked to flush."""
-
-    fsyncs = 0
-
-    def fdatasync(self, fd: int) -> None:
-        self.fsyncs += 1
-        super().fdatasync(fd)
-
-
-class OneByOne:
-    """The same stream without group commit: each entry written and flushed alone, in a thread."""
-
-    def __init__(self, directory: Path, disk: Disk) -> None:
-        self._log: SegmentLog = open_segment_log(
-            directory, segment_bytes=SEGMENT_BYTES, retention_days=None, disk=disk
-        )
-        self._lock = threading.Lock()
-        self._threads = ThreadPoolExecutor()
-
-    def append(
-        self, kind: EntryKind, payload: bytes, *, owner: Owner = DEFAULT_OWNER
-    ) -> Future[int]:
-        return self._threads.submit(self._store, kind, payload)
-
-    def append_async(
-        self, kind: EntryKind, payload: bytes, *, owner: Owner = DEFAULT_OWNER
-    ) -> asyncio.Future[int]:
-        return asyncio.wrap_future(self.append(kind, payload))
-
-    def check(self) -> None:
-        return
-
-    def close(self) -> None:
-        self._threads.shutdown()
-        with self._lock:
-            if self._log.fault is None:
-                self._log.close()
-                self._log.fault = "closed"
-
-    def _store(self, kind: EntryKind, payload: bytes) -> int:
-        with self._lock:
-            return self._log.append([Entry(int(kind), time.time_ns(), payload)])[0]
-
-
 if __name__ == "__main__":
-    logging.captureWarnings(capture=True)
     main()

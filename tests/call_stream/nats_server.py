@@ -54,6 +54,11 @@ class NatsServer:
         """Host and port, as they stand in a URL."""
         return f"127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        """The process id; 0 while it does not run."""
+        return self._process.pid if self._process is not None else 0
+
     def url(self, stream: str, *, secret: str = "", scheme: str = "nats", **options: object) -> str:
         """The URL of a call stream here; `secret` is what stands before the `@`."""
         at = f"{secret}@" if secret else ""
