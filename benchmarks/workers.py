@@ -58,12 +58,15 @@ def main() -> None:
     options.add_argument("--calls", type=int, default=5_000)
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--cores", type=float, help="how much of a core each worker may use")
+    options.add_argument("--known", action="store_true", help="each portal has had calls before")
     chosen = options.parse_args()
     measured: dict[int, list[Measured]] = {workers: [] for workers in chosen.workers}
     for _ in range(chosen.rounds):
         for workers in chosen.workers:
             measured[workers].append(
-                measure(workers, chosen.portals, chosen.calls, cores=chosen.cores)
+                measure(
+                    workers, chosen.portals, chosen.calls, cores=chosen.cores, known=chosen.known
+                )
             )
     limit = f", each worker at most {chosen.cores:g} of one" if chosen.cores else ""
     print(
@@ -86,7 +89,9 @@ def main() -> None:
         )
 
 
-def measure(workers: int, portals: int, calls: int, *, cores: float | None) -> Measured:
+def measure(
+    workers: int, portals: int, calls: int, *, cores: float | None, known: bool
+) -> Measured:
     """What so many workers do with the calls."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -97,13 +102,17 @@ def measure(workers: int, portals: int, calls: int, *, cores: float | None) -> M
                 stack.enter_context(limited(pid, cores))
         alive = "select count(*) from runs"
         hosts.wait_for(lambda: hosts.query(alive) == [(workers,)], _LONGEST_S, "not all started")
-        accept(hosts, calls)
-        hosts.wait_for(hosts.count_notes, _LONGEST_S, "no note")
+        before = portals * 2 if known else 0
+        accept(hosts, range(before))
+        hosts.wait_for(lambda: hosts.count_notes() >= before, _LONGEST_S, "not delivered before")
+        accept(hosts, range(before, before + calls))
+        hosts.wait_for(lambda: hosts.count_notes() > before, _LONGEST_S, "no note")
         used, busy, begun = _used_s(hosts), _busy_s(), time.monotonic()
-        hosts.wait_for(lambda: hosts.count_notes() >= calls, _LONGEST_S, "not delivered")
+        hosts.wait_for(lambda: hosts.count_notes() >= before + calls, _LONGEST_S, "not delivered")
         taken = {part: seconds - used[part] for part, seconds in _used_s(hosts).items()}
         busy_cores = (_busy_s() - busy) / (time.monotonic() - begun)
         made = sorted(datetime.fromisoformat(at).timestamp() for _, at in hosts.made_notes())
+        made = made[before:]
         return Measured(
             len(made) / (made[-1] - made[0]),
             busy_cores,
@@ -112,7 +121,7 @@ def measure(workers: int, portals: int, calls: int, *, cores: float | None) -> M
         )
 
 
-def accept(hosts: Hosts, count: int) -> None:
+def accept(hosts: Hosts, numbers: range) -> None:
     """Puts calls into the ledger, to all portals in turn; they are due from then on."""
     engine = open_database(hosts.variables["HUBSPOT_CALLS_DATABASE_URL"])
     calls = [
@@ -128,7 +137,7 @@ def accept(hosts: Hosts, count: int) -> None:
             },
             Workspace("user", f"workspace-{number % len(hosts.doors)}"),
         )
-        for number in range(count)
+        for number in numbers
     ]
     Ledger(engine).accept(calls, now=datetime.now(UTC))
     engine.dispose()
