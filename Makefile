@@ -18,7 +18,8 @@ setup: .venv/ready ## the environment, from pinned versions and hashes
 	@echo "setting up .venv (about a minute the first time)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install $(PIP_FLAGS) --no-deps --require-hashes -r constraints.txt
+	@$(BIN)/pip install $(PIP_FLAGS) --no-compile --no-deps --require-hashes -r constraints.txt
+	@$(BIN)/python -m compileall -q -j 0 .venv/lib # pip would use one processor
 	@$(BIN)/pip install $(PIP_FLAGS) --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -52,7 +53,8 @@ constraints: setup ## newest versions that fit, with hashes and without any addr
 .venv-meltano/ready: constraints-meltano.txt
 	@echo "setting up .venv-meltano"
 	@$(PYTHON) -m venv .venv-meltano
-	@.venv-meltano/bin/pip install $(PIP_FLAGS) --no-deps --require-hashes -r constraints-meltano.txt
+	@.venv-meltano/bin/pip install $(PIP_FLAGS) --no-compile --no-deps --require-hashes -r constraints-meltano.txt
+	@.venv-meltano/bin/python -m compileall -q -j 0 .venv-meltano/lib
 	@touch $@
 
 meltano-demo: setup .venv-meltano/ready ## meltano run tap-vapi target-hubspot-calls, against the simulator
