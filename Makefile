@@ -19,7 +19,7 @@ setup: .venv/ready ## the environment, from pinned versions and hashes
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install $(PIP_FLAGS) --no-compile --no-deps --require-hashes -r constraints.txt
-	@$(BIN)/python -m compileall -q -j 0 .venv/lib # pip would use one processor
+	@$(BIN)/python -W ignore -m compileall -q -j 0 .venv/lib || true # pip would use one processor
 	@$(BIN)/pip install $(PIP_FLAGS) --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -54,7 +54,7 @@ constraints: setup ## newest versions that fit, with hashes and without any addr
 	@echo "setting up .venv-meltano"
 	@$(PYTHON) -m venv .venv-meltano
 	@.venv-meltano/bin/pip install $(PIP_FLAGS) --no-compile --no-deps --require-hashes -r constraints-meltano.txt
-	@.venv-meltano/bin/python -m compileall -q -j 0 .venv-meltano/lib
+	@.venv-meltano/bin/python -W ignore -m compileall -q -j 0 .venv-meltano/lib || true
 	@touch $@
 
 meltano-demo: setup .venv-meltano/ready ## meltano run tap-vapi target-hubspot-calls, against the simulator

@@ -48,8 +48,17 @@ class FileStreamReader:
         Raises PositionGone and StreamCorrupt.
         """
         base = self._base_holding(after)
+        has_begun = bool(after)
         while base is not None:
-            with self._open(base, after) as segment:
+            try:
+                opened = self._open(base, after)
+            except PositionGone:
+                if has_begun:
+                    raise
+                base = self._base_holding(0)  # what is kept begins later by now
+                continue
+            has_begun = True
+            with opened as segment:
                 base = yield from self._entries_of(segment, max(after, segment.start), after)
 
     def end(self) -> int:
@@ -92,10 +101,10 @@ class FileStreamReader:
         being written. Raises PositionGone and StreamCorrupt.
         """
         position = self.load_position(reader)
-        sizes = segment_sizes(self._directory)
         oldest = next(self.read(position), None)
         if oldest is None:
             return Backlog(end=position, position=position, size_bytes=0, oldest_at=None)
+        sizes = segment_sizes(self._directory)  # of what it lies in, too
         return Backlog(
             end=max(base + size for base, size in sizes.items()),
             position=position,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -60,7 +61,7 @@ def count_frames(directory: Path, new_payload: NewPayload) -> Rewritten:
     """What `rewrite_segments` would come to if nobody wrote to the newest; changes nothing."""
     found = 0
     for segment in list_segments(directory):
-        with OpenSegment(segment) as opened:
+        with suppress(FileNotFoundError), OpenSegment(segment) as opened:
             found += sum(new_payload(frame) is not None for frame in opened.frames(opened.start))
     return Rewritten(found, 0)
 

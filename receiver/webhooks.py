@@ -237,8 +237,12 @@ class WebhookRoute:
         await self._stream.append_async(entry.kind, entry.payload, owner=owner)
 
     def _keep(self, body: bytes, arrival: Arrival, event: Event, outcome: str) -> None:
-        if self._keep_raw is not None:
+        if self._keep_raw is None:
+            return
+        try:
             self._keep_raw(RawReport(arrival, event.request_id, event.call_id, outcome, body))
+        except Exception as err:  # noqa: BLE001  missed by support, and by no call
+            log_fault(err)
 
     def _to_refusal(self, failure: BaseException) -> Refusal:
         """What the sender is told of a report that could not be stored."""

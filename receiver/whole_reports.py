@@ -116,14 +116,11 @@ class WholeReports:
         """Answers the request, now that its report is in the stream or cannot be."""
         reservation.release()
         failure = stored.exception()
-        outcome = "stored" if event.call_id else "quarantined"
-        if failure is None and keep is not None:
-            try:
-                keep(outcome)
-            except Exception as err:  # noqa: BLE001  nobody else would answer the request
-                failure = err
         if failure is None:
-            event.status, event.outcome = 200, outcome
+            event.status = 200
+            event.outcome = "stored" if event.call_id else "quarantined"
+            if keep is not None:
+                keep(event.outcome)
             lines = ok_lines(event.request_id)
         else:
             refusal = self._to_refusal(failure)

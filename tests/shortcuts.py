@@ -5,8 +5,11 @@ Nothing that is tested here is cut short: who tests the making of a store makes 
 
 from __future__ import annotations
 
+import os
 import re
+import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import certifi
@@ -37,9 +40,14 @@ def creation_from(content: bytes) -> Callable[[Path], None]:
     """Makes a store's file as it is made, but for what is in it."""
 
     def create(path: Path) -> None:
-        is_new = not path.exists()
-        create_private_file(path)
-        if is_new:
-            path.write_bytes(content)
+        if path.exists():
+            return
+        # Whole from the first moment, as others may open it.
+        draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+        create_private_file(draft)
+        draft.write_bytes(content)
+        with suppress(FileExistsError):
+            os.link(draft, path)
+        draft.unlink()
 
     return create

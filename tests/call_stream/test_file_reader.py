@@ -49,6 +49,38 @@ def test_no_entry_is_passed_over_when_the_writer_rotates_at_any_moment(stream, m
     assert appended_after > 1
 
 
+def test_all_that_is_kept_begins_later_when_retention_was_quicker(stream, monkeypatch):
+    stream.open(segment_bytes=100)
+    stream.append(b"0" * 60, b"1" * 60, b"2" * 60)
+    oldest, real_open = stream.segments()[0], os.open
+
+    def when_it_is_gone(path, *args):
+        oldest.unlink(missing_ok=True)
+        return real_open(path, *args)
+
+    monkeypatch.setattr(os, "open", when_it_is_gone)
+
+    assert [payload[:1] for payload in stream.read()] == [b"1", b"2"]
+
+
+def test_a_backlog_that_begins_while_it_is_asked_for_is_whole(stream, monkeypatch):
+    stream.open()
+    real_list, lists = os.listdir, 0
+
+    def then_appending(path):
+        nonlocal lists
+        found = real_list(path)
+        lists += 1
+        if lists == 1:
+            stream.append(b"first")
+        return found
+
+    monkeypatch.setattr(os, "listdir", then_appending)
+    backlogs = [stream.reader().load_backlog("tap") for _ in range(2)]
+
+    assert [backlog.oldest_at is None for backlog in backlogs] == [True, False]
+
+
 def test_a_reader_follows_a_writer_byte_by_byte(stream, tmp_path):
     stream.open()
     positions = stream.append(b"first", b"second" * 10, b"third")

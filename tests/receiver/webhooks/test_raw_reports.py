@@ -135,3 +135,17 @@ def test_authentic_reports_are_kept_and_nothing_else(open_door, report):
         ("quarantined", None),
     ]
     assert (kept[0].body, kept[0].request_id) == (mine, "r-9")
+
+
+def test_a_copy_that_fails_unforeseen_costs_no_call(open_door, report, caplog):
+    def fail(raw_report):
+        raise RuntimeError(raw_report.body.decode())
+
+    door = open_door(keep_raw=fail)
+    webhook, secret = door.webhooks.create("ada", "sales")
+
+    answer = door.post(webhook, {"X-Vapi-Secret": secret}, report())
+
+    assert answer.status == 200
+    assert "failed with RuntimeError" in caplog.text
+    assert "end-of-call-report" not in caplog.text
