@@ -38,7 +38,8 @@ def plant(step, when, nth):
         if when == "after":
             original(*args, **options)
         if when == "halfway":
-            original(*args[:-1], args[-1][: len(args[-1]) // 2])
+            # One byte more: half of two entries of one size would be a whole one, and no torn tail.
+            original(*args[:-1], args[-1][: len(args[-1]) // 2 + 1])
         os._exit({KILLED})
 
     setattr(owner, step, ending)
