@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pty
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from hubspot_calls.cli import run
 from hubspot_calls.processes import clean_environment
 from hubspot_calls.settings import Settings, settings_from
 from hubspot_simulator.simulator import Simulator
+from tests.hubspot_calls.terminal import seen_on_terminal
 
 
 @dataclass(frozen=True)
@@ -114,26 +114,7 @@ def on_a_terminal() -> Callable[..., str]:
     """What the command shows on a terminal of 80 columns, or as many as COLUMNS says."""
 
     def shown_by(environment: dict[str, str], *arguments: str) -> str:
-        ours, theirs = pty.openpty()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "hubspot_calls", *arguments],
-            env={"TERM": "xterm", "COLUMNS": "80"} | environment,
-            stdin=theirs,
-            stdout=theirs,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(theirs)
-        shown = b""
-        while True:
-            try:
-                piece = os.read(ours, 65536)
-            except OSError:
-                break
-            if not piece:
-                break
-            shown += piece
-        process.wait()
-        os.close(ours)
-        return shown.decode()
+        of_80 = {"TERM": "xterm", "COLUMNS": "80"} | environment
+        return seen_on_terminal(of_80, *arguments, stderr=subprocess.DEVNULL)[0]
 
     return shown_by

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +16,7 @@ from target_hubspot_calls.call import Workspace, parse_call
 from target_hubspot_calls.errors import Reason, Status
 from target_hubspot_calls.outcome import Outcome
 from target_hubspot_calls.store.retries import CallKey, RetryFilter
+from tests.hubspot_calls.terminal import seen_on_terminal
 
 HubSpotCalls = Callable[..., Any]
 
@@ -276,27 +273,5 @@ def test_scripts_get_the_outcomes_in_their_document(hubspot_calls: HubSpotCalls)
 
 def answered(environment: dict[str, str], answer: str, *arguments: str) -> tuple[str, int]:
     """What a person at a terminal sees who answers so, and how it ends."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hubspot_calls", *arguments],
-        env=environment | {"TERM": "xterm", "NO_COLOR": "1"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            piece = os.read(ours, 65536)
-        except OSError:
-            break
-        if not piece:
-            break
-        shown += piece
-        if answer and b"[y/N]" in shown:
-            os.write(ours, answer.encode())
-            answer = ""
-    ended = process.wait()
-    os.close(ours)
-    return shown.decode(), ended
+    plain = environment | {"TERM": "xterm", "NO_COLOR": "1"}
+    return seen_on_terminal(plain, *arguments, answer=answer)
