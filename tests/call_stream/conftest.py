@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
@@ -25,11 +25,11 @@ from call_stream.segment_log import Entry
 from call_stream.stream import EntryKind
 from tests.call_stream.nats_server import (
     NatsServer,
-    NoNatsServer,
     current_nats_server_command,
     nats_cluster,
     nats_server,
 )
+from tests.needed_servers import or_skip
 
 
 class Stream:
@@ -116,21 +116,11 @@ class NetworkStream:
         return [entry.payload for entry in self.reader().read(after)]
 
 
-def or_skip(error: NoNatsServer) -> NoReturn:
-    """Ends the test that needs a server: skipped, but in CI, where there must be one."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(str(error))
-    pytest.skip(str(error))
-
-
 @pytest.fixture(scope="session")
 def nats_alone() -> Iterator[NatsServer]:
     """A server that all tests share and none may stop."""
-    try:
-        with nats_server() as server:
-            yield server
-    except NoNatsServer as err:
-        or_skip(err)
+    with or_skip(), nats_server() as server:
+        yield server
 
 
 @pytest.fixture
@@ -139,10 +129,8 @@ def nats_own() -> Iterator[Callable[..., NatsServer]]:
     with ExitStack() as stack:
 
         def start(**options: str) -> NatsServer:
-            try:
+            with or_skip():
                 return stack.enter_context(nats_server(**options))
-            except NoNatsServer as err:
-                or_skip(err)
 
         yield start
 
@@ -150,31 +138,22 @@ def nats_own() -> Iterator[Callable[..., NatsServer]]:
 @pytest.fixture(scope="session")
 def nats_current() -> Iterator[NatsServer]:
     """A server of a current version that tests share and none may stop."""
-    try:
-        with nats_server(command=current_nats_server_command()) as server:
-            yield server
-    except NoNatsServer as err:
-        or_skip(err)
+    with or_skip(), nats_server(command=current_nats_server_command()) as server:
+        yield server
 
 
 @pytest.fixture
 def nats_three_current() -> Iterator[Sequence[NatsServer]]:
     """A cluster of the test's own, of a current version."""
-    try:
-        with nats_cluster(command=current_nats_server_command()) as servers:
-            yield servers
-    except NoNatsServer as err:
-        or_skip(err)
+    with or_skip(), nats_cluster(command=current_nats_server_command()) as servers:
+        yield servers
 
 
 @pytest.fixture
 def nats_three() -> Iterator[Sequence[NatsServer]]:
     """A cluster of the test's own."""
-    try:
-        with nats_cluster() as servers:
-            yield servers
-    except NoNatsServer as err:
-        or_skip(err)
+    with or_skip(), nats_cluster() as servers:
+        yield servers
 
 
 _numbers = itertools.count(1)

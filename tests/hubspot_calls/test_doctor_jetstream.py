@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -14,7 +12,8 @@ from call_stream.stream import open_writer
 from hubspot_calls.doctor.findings import Verdict
 from hubspot_calls.doctor.jetstream import findings_of, look_at_jetstream
 from hubspot_calls.settings import settings_from
-from tests.call_stream.nats_server import NatsServer, NoNatsServer, nats_server
+from tests.call_stream.nats_server import NatsServer, nats_server
+from tests.needed_servers import or_skip
 
 SAFE = JetStreamStanding(
     stream="CALLS",
@@ -29,13 +28,8 @@ SAFE = JetStreamStanding(
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[NatsServer]:
-    with ExitStack() as stack:
-        try:
-            yield stack.enter_context(nats_server())
-        except NoNatsServer as err:
-            if os.environ.get("CI") == "true":
-                pytest.fail(str(err))
-            pytest.skip(str(err))
+    with or_skip(), nats_server() as server:
+        yield server
 
 
 def told(standing: JetStreamStanding) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -21,29 +20,23 @@ from hubspot_calls.confirmed_position import stream_bookmark
 from hubspot_calls.processes import clean_environment
 from hubspot_calls.reader_office import LEASE_S
 from hubspot_calls.settings import READER_NAME
-from tests.call_stream.nats_server import NoNatsServer
 from tests.journeys.host import Host
 from tests.journeys.hosts import Hosts, Sender, several_hosts
-from tests.target_hubspot_calls.store.postgresql_server import NoPostgreSQL
+from tests.needed_servers import or_skip
 
 pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
-    try:
-        with several_hosts(tmp_path_factory.mktemp("hosts"), portals=3) as hosts:
-            hosts.add_receiver()
-            hosts.add_receiver()
-            hosts.add_worker()
-            hosts.add_worker()
-            for receiver in hosts.receivers:
-                receiver.wait_until_it_says(r"Receiver +(http://\S+?)/")
-            yield hosts
-    except (NoPostgreSQL, NoNatsServer) as err:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(err))
-        pytest.skip(str(err))
+    with or_skip(), several_hosts(tmp_path_factory.mktemp("hosts"), portals=3) as hosts:
+        hosts.add_receiver()
+        hosts.add_receiver()
+        hosts.add_worker()
+        hosts.add_worker()
+        for receiver in hosts.receivers:
+            receiver.wait_until_it_says(r"Receiver +(http://\S+?)/")
+        yield hosts
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 
@@ -12,19 +11,15 @@ from call_stream.excerpt import record_from_excerpt
 from call_stream.jetstream_writer import open_jetstream_writer
 from call_stream.stream import open_reader
 from receiver.settings import ReceiverSettings
-from tests.call_stream.nats_server import NatsServer, NoNatsServer, nats_server
+from tests.call_stream.nats_server import NatsServer, nats_server
+from tests.needed_servers import or_skip
 
 
 @pytest.fixture
 def server() -> Iterator[NatsServer]:
     """A server of the test's own, to be stopped."""
-    try:
-        with nats_server() as server:
-            yield server
-    except NoNatsServer as err:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(err))
-        pytest.skip(str(err))
+    with or_skip(), nats_server() as server:
+        yield server
 
 
 def test_a_report_is_answered_200_when_servers_have_it_and_503_while_none_answers(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import itertools
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -24,7 +23,8 @@ from call_stream.record import CallRecord, encode_record
 from call_stream.stream import CallStreamWriter, EntryKind, open_reader, open_writer
 from tap_vapi.tap import TapVapi
 from tests.call_stream.asking import ask_server, name_of
-from tests.call_stream.nats_server import NatsServer, NoNatsServer, nats_server
+from tests.call_stream.nats_server import NatsServer, nats_server
+from tests.needed_servers import or_skip
 
 SAMPLES = Path(__file__).parents[2] / "sample_data" / "reports"
 SENDER: dict[str, Any] = {
@@ -39,13 +39,8 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[NatsServer]:
-    try:
-        with nats_server() as server:
-            yield server
-    except NoNatsServer as err:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(err))
-        pytest.skip(str(err))
+    with or_skip(), nats_server() as server:
+        yield server
 
 
 @pytest.fixture
