@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 
 from target_hubspot_calls.errors import StoreUnavailable
 from target_hubspot_calls.store.database import beside
-from target_hubspot_calls.store.runs import Look, Runs
+from target_hubspot_calls.store.runs import DEAD_AFTER, Look, Runs
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Rhythm:
 
     beat_every_s: float = 2.0
     sure_s: float = 5.0
-    dead_s: float = 10.0
+    dead_s: float = DEAD_AFTER.total_seconds()
     statement_s: float = 4.0
 
 

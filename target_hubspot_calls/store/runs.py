@@ -1,6 +1,6 @@
 """Which runs of several hosts say that they live, on PostgreSQL and by its server's clock.
 
-Only writes down and reads; when a silent run counts as dead is the business of `delivery`.
+Only writes down and reads; who judges that a silent run is dead is the business of `delivery`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from target_hubspot_calls.store.row_locks import delete_unlocked
 from target_hubspot_calls.store.schema import UtcDateTime
 from target_hubspot_calls.store.schema import runs as table
 
-# Whoever was silent for so long is of no interest any more.
+# Whoever was silent for so long is dead, for other runs and for people who look.
+DEAD_AFTER = timedelta(seconds=10)
+# And whoever was for so long, of no interest any more.
 KEPT = timedelta(days=1)
 _NOW = func.timezone("UTC", func.clock_timestamp(), type_=UtcDateTime)
 

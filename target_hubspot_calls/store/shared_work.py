@@ -7,15 +7,13 @@ business of `delivery`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from sqlalchemy import Engine, func, select
 
 from target_hubspot_calls.store.database import is_shared, reading, server_time
+from target_hubspot_calls.store.runs import DEAD_AFTER
 from target_hubspot_calls.store.schema import elections, runs
-
-# A run that was heard of in this time counts as alive, by whoever only looks.
-HEARD_OF_WITHIN = timedelta(seconds=30)
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ def load_shared_work(engine: Engine, office: str) -> SharedWork:
         now = server_time(connection) or datetime.now(UTC)
         alive = None
         if is_shared(engine):
-            heard = runs.c.seen_at > now - HEARD_OF_WITHIN
+            heard = runs.c.seen_at > now - DEAD_AFTER
             alive = connection.scalar(select(func.count()).select_from(runs).where(heard))
         holding = (elections.c.office == office) & (elections.c.expires_at > now)
         holder = connection.scalar(select(elections.c.holder).where(holding))

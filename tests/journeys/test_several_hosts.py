@@ -152,6 +152,8 @@ def test_doctor_and_metrics_tell_who_works(hosts: Hosts, sender: Sender) -> None
     hosts.wait_for(
         lambda: open_reader(url).load_backlog(READER_NAME).oldest_at is None, 20, "backlog"
     )
+    # A worker that another test has killed counts until it was silent for ten seconds.
+    hosts.wait_for(lambda: "hubspot_calls_workers 2.0" in hosts.metrics(), 20, "workers")
 
     found = json.loads(hosts.run("doctor", "--offline", "--json").stdout)["findings"]
     said = {finding["check"]: finding["said"] for finding in found}

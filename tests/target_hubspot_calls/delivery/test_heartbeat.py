@@ -13,6 +13,7 @@ from target_hubspot_calls.errors import StoreUnavailable
 from target_hubspot_calls.store.database import open_database, reading, writing
 from target_hubspot_calls.store.runs import Runs
 from target_hubspot_calls.store.schema import runs
+from target_hubspot_calls.store.shared_work import load_shared_work
 from tests.target_hubspot_calls.store.postgresql_server import PostgreSQLServer
 
 # The thread's own beats never come: tests beat when they want to.
@@ -282,3 +283,14 @@ def test_a_heart_beats_by_itself(engine: Engine) -> None:
     heartbeat.leave()
 
     assert "mine" not in Runs(engine).beat("other").seen_at
+
+
+@pytest.mark.parametrize(("silent_s", "counted"), [(8, 1), (12, 0)])
+def test_a_run_is_counted_for_as_long_as_others_hold_it_for_alive(
+    engine: Engine, silent_s: int, counted: int
+) -> None:
+    seen = Runs(engine).beat("one").now
+    with writing(engine) as connection:
+        connection.execute(update(runs).values(seen_at=seen - timedelta(seconds=silent_s)))
+
+    assert load_shared_work(engine, "").runs == counted
