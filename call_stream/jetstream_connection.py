@@ -138,8 +138,10 @@ class JetStreamConnection:
         self._ready.set()
         keeping = self.loop.create_task(self._keep_connected())
         await self._stop.wait()
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
+        # Where a connection fails just then, the driver keeps the first cancelling to itself.
+        while not keeping.done():
+            keeping.cancel()
+            await asyncio.wait([keeping], timeout=_LOOK_S)
         self.reason = "the call stream is closed"
         self._news.set()
 
