@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import logging
-import os
 import threading
 import time
 from collections import deque
@@ -19,25 +17,23 @@ from types import TracebackType
 from msgspec import Struct
 
 from call_stream.disk import Disk
-from call_stream.segment_log import Entry, SegmentLog, open_segment_log
+from call_stream.disk_standing import MAX_QUEUED_BYTES, DiskStanding
+from call_stream.segment_log import (
+    BATCH_BYTES,
+    BATCH_ENTRIES,
+    RETENTION_CHECK_S,
+    Entry,
+    SegmentLog,
+    open_segment_log,
+)
 from call_stream.settling import EntryFuture, settle
 from call_stream.stream import (
     DEFAULT_OWNER,
-    MAX_PAYLOAD_BYTES,
     SEGMENT_BYTES,
     EntryKind,
     Owner,
     StreamUnavailable,
 )
-
-logger = logging.getLogger("call_stream")
-
-BATCH_ENTRIES = 512
-BATCH_BYTES = 8 * 1024 * 1024
-MAX_QUEUED_BYTES = 64 * 1024 * 1024
-_RETENTION_CHECK_S = 3600.0
-_LEAST_FREE_BYTES = 1024 * 1024
-_HUNG_S = 5.0
 
 
 class _Waiting(Struct, frozen=True):
@@ -55,23 +51,17 @@ class FileStreamWriter:
         self,
         log: SegmentLog,
         *,
-        max_queued_bytes: int = MAX_QUEUED_BYTES,
+        standing: DiskStanding,
         clock_ns: Callable[[], int] = time.time_ns,
-        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log = log
-        self._max_queued_bytes = max_queued_bytes
+        self._standing = standing
         self._clock_ns = clock_ns
-        self._clock_s = clock_s
-        self._at_disk_since: float | None = None
         self._line: deque[_Waiting] = deque()
         self._lock = threading.Lock()
         self._bell = threading.Lock()  # held while there is nothing to wake the thread for
         self._bell.acquire()
         self._asleep = False
-        self._queued_bytes = 0
-        self._refusal: str | None = None
-        self._closed = False
         self._thread = threading.Thread(target=self._run, name="call-stream-writer", daemon=True)
 
     def start(self) -> None:
@@ -112,24 +102,13 @@ class FileStreamWriter:
 
     def check(self) -> None:
         """Returns when entries can be stored. Raises StreamUnavailable with the reason if not."""
-        if self._closed:
-            raise StreamUnavailable("The call stream is closed.")
-        if self._log.fault:
-            raise StreamUnavailable(self._log.fault)
-        if self._queued_bytes >= self._max_queued_bytes:
-            raise StreamUnavailable("The call stream's disk is too slow: too much waits for it.")
-        since = self._at_disk_since
-        if since is not None and self._clock_s() - since > _HUNG_S:
-            raise StreamUnavailable("The call stream's disk hangs: it has not answered for long.")
-        refusal = self._refusal
-        if refusal and _free_bytes(self._log.directory) < _LEAST_FREE_BYTES:
-            raise StreamUnavailable(refusal)
+        self._standing.check()
 
     def close(self) -> None:
         """Stores what was taken, then lets go of the stream. May be called twice."""
         with self._lock:
-            first = not self._closed
-            self._closed = True
+            first = not self._standing.is_closed
+            self._standing.is_closed = True
             self._wake()
         self._thread.join()
         if first:
@@ -142,20 +121,9 @@ class FileStreamWriter:
         future: EntryFuture,
         loop: asyncio.AbstractEventLoop | None,
     ) -> None:
-        size = len(payload)
-        if not 0 < size <= MAX_PAYLOAD_BYTES:
-            raise ValueError(f"a payload has 1 to {MAX_PAYLOAD_BYTES} bytes, this one {size}")
         waiting = _Waiting(Entry(int(kind), self._clock_ns(), payload), future, loop)
         with self._lock:
-            if self._closed:
-                raise StreamUnavailable("The call stream is closed.")
-            if self._log.fault:
-                raise StreamUnavailable(self._log.fault)
-            if self._queued_bytes and self._queued_bytes + size > self._max_queued_bytes:
-                raise StreamUnavailable(
-                    "The call stream's disk is too slow: too much waits for it already."
-                )
-            self._queued_bytes += size
+            self._standing.take(len(payload))
             self._line.append(waiting)
             self._wake()
 
@@ -176,10 +144,10 @@ class FileStreamWriter:
             with self._lock:
                 if self._line:
                     return True
-                if self._closed:
+                if self._standing.is_closed:
                     return False
                 self._asleep = True
-            while not self._bell.acquire(timeout=_RETENTION_CHECK_S):
+            while not self._bell.acquire(timeout=RETENTION_CHECK_S):
                 self._log.delete_expired()
 
     def _take_batch(self) -> list[_Waiting]:
@@ -193,21 +161,12 @@ class FileStreamWriter:
         return batch
 
     def _store(self, batch: list[_Waiting]) -> None:
-        results: list[int] | StreamUnavailable
-        self._at_disk_since = self._clock_s()
-        try:
-            results = self._log.append([waiting.entry for waiting in batch])
-            self._refusal = None
-        except StreamUnavailable as err:
-            results = err
-            self._refusal = str(err)
-        except Exception as err:  # whatever it is, nobody may wait forever
-            logger.exception("the call stream's writer failed")
-            self._log.fault = f"The call stream's writer failed ({type(err).__name__})."
-            results = StreamUnavailable(self._log.fault)
-        self._at_disk_since = None
+        self._standing.ask()
+        results = self._log.commit([waiting.entry for waiting in batch])
+        self._standing.answer(str(results) if isinstance(results, StreamUnavailable) else None)
         with self._lock:
-            self._queued_bytes -= sum(len(waiting.entry.payload) for waiting in batch)
+            self._standing.fault = self._log.fault
+            self._standing.done(sum(len(waiting.entry.payload) for waiting in batch))
         settle(batch, results)
 
 
@@ -232,13 +191,7 @@ def open_file_writer(
         disk=disk,
         clock_ns=clock_ns,
     )
-    writer = FileStreamWriter(
-        log, max_queued_bytes=max_queued_bytes, clock_ns=clock_ns, clock_s=clock_s
-    )
+    standing = DiskStanding(directory, max_queued_bytes=max_queued_bytes, clock_s=clock_s)
+    writer = FileStreamWriter(log, standing=standing, clock_ns=clock_ns)
     writer.start()
     return writer
-
-
-def _free_bytes(directory: Path) -> int:
-    status = os.statvfs(directory)
-    return status.f_bavail * status.f_frsize

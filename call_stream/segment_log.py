@@ -37,6 +37,13 @@ from call_stream.writer_lock import WriterLock, lock_for_writing
 
 logger = logging.getLogger("call_stream")
 
+BATCH_ENTRIES = 512
+"""How many entries a batch should have at most."""
+BATCH_BYTES = 8 * 1024 * 1024
+"""At how many bytes of payloads a batch should end."""
+RETENTION_CHECK_S = 3600.0
+"""How often `delete_expired` should be called where nothing is appended."""
+
 _DAY_NS = 24 * 3600 * 1_000_000_000
 
 
@@ -92,6 +99,17 @@ class SegmentLog:
             raise self._break(err) from err
         self._end = positions[-1]
         return positions
+
+    def commit(self, entries: Sequence[Entry]) -> list[int] | StreamUnavailable:
+        """The same as `append`, or why none of them is in the stream; for who serves others."""
+        try:
+            return self.append(entries)
+        except StreamUnavailable as err:
+            return err
+        except Exception as err:  # whatever it is, nobody may wait forever
+            logger.exception("the call stream's writer failed")
+            self.fault = f"The call stream's writer failed ({type(err).__name__})."
+            return StreamUnavailable(self.fault)
 
     def recover(self) -> None:
         """Cuts a torn tail and finds where to go on. Raises StreamCorrupt for damaged entries."""

@@ -43,7 +43,7 @@ def settle(
         elif isinstance(future, concurrent.futures.Future) and (
             future.set_running_or_notify_cancel()
         ):
-            _settle_future(future, result)
+            settle_future(future, result)
     for loop, settled in by_loop.items():
         try:
             loop.call_soon_threadsafe(_settle_in_loop, settled)
@@ -54,10 +54,11 @@ def settle(
 def _settle_in_loop(settled: _Settled) -> None:
     for future, result in settled:
         if not future.done():  # a caller that went away has cancelled its own
-            _settle_future(future, result)
+            settle_future(future, result)
 
 
-def _settle_future(future: EntryFuture, result: int | StreamUnavailable) -> None:
+def settle_future(future: EntryFuture, result: int | StreamUnavailable) -> None:
+    """Gives one future, which is not done, its position or refusal."""
     if isinstance(result, int):
         future.set_result(result)
     else:

@@ -6,15 +6,17 @@ the implementation by the URL's scheme.
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
 import enum
 import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
+    import concurrent.futures
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 """Size at which a file stream starts its next segment."""
@@ -117,11 +119,31 @@ class PositionGone(StreamError):
         )
 
 
-class CallStreamWriter(Protocol):
-    """Takes entries; they are in the stream, durably, once their future is done.
+class EventLoopWriter(Protocol):
+    """Takes entries in an event loop; they are in the stream, durably, once their future is done.
 
     Whose an entry is counts where the stream keeps owners apart; in files it does not.
     """
+
+    def append_async(
+        self, kind: EntryKind, payload: bytes, *, owner: Owner = DEFAULT_OWNER
+    ) -> asyncio.Future[int]:
+        """A future of the entry's position, done only when the entry is durable.
+
+        To be called in a running event loop, which is woken once per batch. Raises
+        StreamUnavailable at once when refusal is already known, else through the future. Raises
+        ValueError for an empty payload or one over MAX_PAYLOAD_BYTES.
+        """
+
+    def check(self) -> None:
+        """Returns when entries can be stored. Raises StreamUnavailable with the reason if not."""
+
+    def close(self) -> None:
+        """Stores what was taken, then lets go of the stream. May be called twice."""
+
+
+class CallStreamWriter(EventLoopWriter, Protocol):
+    """The same for threads, too."""
 
     def append(
         self, kind: EntryKind, payload: bytes, *, owner: Owner = DEFAULT_OWNER
@@ -131,17 +153,6 @@ class CallStreamWriter(Protocol):
         Raises StreamUnavailable at once when refusal is already known, else through the future.
         Raises ValueError for an empty payload or one over MAX_PAYLOAD_BYTES.
         """
-
-    def append_async(
-        self, kind: EntryKind, payload: bytes, *, owner: Owner = DEFAULT_OWNER
-    ) -> asyncio.Future[int]:
-        """The same as `append` for a running event loop, woken once per batch."""
-
-    def check(self) -> None:
-        """Returns when entries can be stored. Raises StreamUnavailable with the reason if not."""
-
-    def close(self) -> None:
-        """Stores what was taken, then lets go of the stream. May be called twice."""
 
 
 class CallStreamReader(Protocol):
@@ -193,6 +204,18 @@ def open_writer(
     return open_file_writer(
         directory_of(url), segment_bytes=segment_bytes, retention_days=retention_days
     )
+
+
+def open_event_loop_writer(url: str, *, retention_days: float | None = None) -> EventLoopWriter:
+    """A writer for an event loop that does much else; of files in a process of its own.
+
+    Raises what `open_writer` raises.
+    """
+    if is_network(url):
+        return open_writer(url, retention_days=retention_days)
+    from call_stream.process_writer import open_process_writer
+
+    return open_process_writer(directory_of(url), retention_days=retention_days)
 
 
 def open_reader(url: str) -> CallStreamReader:

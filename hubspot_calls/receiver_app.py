@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from call_stream.stream import CallStreamWriter
+from call_stream.stream import EventLoopWriter
 from hubspot_calls.front import build_front
 from hubspot_calls.keyring import open_keyring
 from hubspot_calls.pages import build_pages
@@ -46,7 +46,7 @@ _SYNC_LOG_WAIT_S = 2.0
 def build_receiver(
     settings: Settings,
     store: Store,
-    stream: CallStreamWriter,
+    stream: EventLoopWriter,
     *,
     load_backlog: Callable[[], StreamBacklog] | None = None,
     turned_away: Mapping[TurnedAway, int] | None = None,

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from call_stream.stream import CallStreamWriter
+from call_stream.stream import EventLoopWriter
 from receiver.failures import ErrorPage, failure_handlers
 from receiver.health import StreamWatch, health_routes, space_left
 from receiver.lookups import WebhookDirectory, WebhookLookup
@@ -50,7 +50,7 @@ class Receiver:
 def create_app(
     settings: ReceiverSettings,
     *,
-    stream: CallStreamWriter,
+    stream: EventLoopWriter,
     webhooks: WebhookDirectory,
     recordings: RecordingDesk | None = None,
     routes: Sequence[BaseRoute] = (),

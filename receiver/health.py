@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from call_stream.stream import CallStreamWriter, StreamUnavailable
+from call_stream.stream import EventLoopWriter, StreamUnavailable
 from receiver.event_log import Event
 from receiver.lookups import WebhookLookup
 from target_hubspot_calls.errors import StoreUnavailable
@@ -32,7 +32,7 @@ class StreamWatch:
     """
 
     def __init__(
-        self, stream: CallStreamWriter, clock: Callable[[], float] = time.monotonic
+        self, stream: EventLoopWriter, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._stream = stream
         self._clock = clock

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from call_stream.excerpt import record_from_excerpt
 from call_stream.record import UnusableReport
-from call_stream.stream import CallStreamWriter, StreamUnavailable
+from call_stream.stream import EventLoopWriter, StreamUnavailable
 from receiver.answers import Refusal, body_message, error_body, send_ok, start_message
 from receiver.bodies import SenderGone, body_too_large, drain, read_body
 from receiver.checks import Checks
@@ -56,7 +56,7 @@ class WebhookRoute:
         self,
         settings: ReceiverSettings,
         *,
-        stream: CallStreamWriter,
+        stream: EventLoopWriter,
         lookup: WebhookLookup,
         desk: WebhookDesk | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),

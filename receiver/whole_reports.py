@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from call_stream.stream import CallStreamWriter
+from call_stream.stream import EventLoopWriter
 from receiver.answers import Refusal, ok_lines, refusal_lines
 from receiver.at_once import WholeRequest
 from receiver.checks import Checks
@@ -32,7 +32,7 @@ class WholeReports:
         self,
         path_prefix: str,
         *,
-        stream: CallStreamWriter,
+        stream: EventLoopWriter,
         lookup: WebhookLookup,
         checks: Checks,
         in_flight: InFlight,

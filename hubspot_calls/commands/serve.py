@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from call_stream.stream import Backlog, open_reader, open_writer
+from call_stream.stream import Backlog, open_event_loop_writer, open_reader
 from hubspot_calls.commands.options import warn_of_strangers, with_settings
 from hubspot_calls.commands.webhook_views import warnings_of
 from hubspot_calls.commands.webhooks import WEBHOOK_PATH
@@ -57,7 +57,9 @@ def serve(settings: Settings, /, host: str, port: int, no_sync: bool) -> int:
     """
     warn_of_strangers()
     with open_store(settings) as store:
-        stream = open_writer(settings.stream_url, retention_days=settings.stream_retention_days)
+        stream = open_event_loop_writer(
+            settings.stream_url, retention_days=settings.stream_retention_days
+        )
         turned_away: Counter[TurnedAway] = Counter()
         try:
             receiver = build_receiver(

@@ -242,6 +242,22 @@ CALL_STREAM = (
         f"{STREAM_TESTS}/test_segment_log.py::test_an_entry_is_acknowledged_only_after_its_flush",
     ),
     mutant(
+        "let a signal end the process that writes",
+        "call_stream/writing_process.py",
+        "    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):\n",
+        "    for number in ():\n",
+        f"{STREAM_TESTS}/test_process_writer.py::test_signals_are_left_to_the_receiver",
+    ),
+    mutant(
+        "count on a batch before the disk has it",
+        "call_stream/writing_process.py",
+        "            result = log.commit(batch)\n",
+        "            receiver.tell(Stored([1] * len(batch)))\n"
+        "            result = log.commit(batch)\n",
+        f"{STREAM_TESTS}/test_process_writer.py"
+        "::test_entries_are_stored_in_order_where_their_futures_say",
+    ),
+    mutant(
         "drop the CRC check",
         "call_stream/frames.py",
         "if crc32(payload, crc32(checked)) != crc:",
