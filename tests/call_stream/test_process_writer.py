@@ -410,12 +410,13 @@ def test_what_the_process_has_to_say_is_in_our_log(
 
 def test_signals_are_left_to_the_receiver(directory: Path, open_writer: Open) -> None:
     writer = open_writer()
+    pid = writer.pid
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         os.kill(writer.pid, number)
 
     asyncio.run(append(writer, b"still there"))
 
-    assert payloads(directory) == [b"still there"]
+    assert (writer.pid, payloads(directory)) == (pid, [b"still there"])
     assert os.getsid(writer.pid) != os.getsid(0)  # Ctrl-C goes to the terminal's session
 
 

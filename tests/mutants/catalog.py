@@ -356,8 +356,8 @@ SHARED_HISTORY = (
     mutant(
         "fill a file without what others were given before",
         "target_hubspot_calls/shared_history/filling.py",
-        "(taken and had_until <= asked_at):",
-        "(taken and had_until > asked_at):",
+        "        if taken is Taken.TAKEN_OVER or (taken and had_until <= asked_at):\n",
+        "        if taken is Taken.OURS and had_until <= asked_at:\n",
         f"{SHARED_HISTORY_TESTS}/test_filling.py"
         "::test_a_run_that_leaves_is_followed_by_one_whose_file_gets_all_there_is",
     ),
