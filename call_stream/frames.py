@@ -25,9 +25,6 @@ _FRAME_HEAD = struct.Struct("<4sIIIBQ")
 _CHECKED = struct.Struct("<QIIBQ")
 FRAME_HEAD_BYTES = _FRAME_HEAD.size
 
-_CRC_PIECE_BYTES = 5 * 1024
-_LONG_PAYLOAD_BYTES = 256 * 1024
-
 _SEGMENT_MAGIC = b"\xf7CALLS\r\n"
 _SEGMENT_VERSION = 1
 _SEGMENT_CHECKED = struct.Struct("<8sIQQ")
@@ -56,21 +53,8 @@ def frame_head(position: int, back: int, kind: int, received_ns: int, payload: b
     """The bytes that go before `payload` when the frame is written at `position`."""
     length = len(payload)
     checked = _CHECKED.pack(position, length, back, kind, received_ns)
-    crc = _crc32(payload, crc32(checked))
+    crc = crc32(payload, crc32(checked))
     return _FRAME_HEAD.pack(MAGIC, length, crc, back, kind, received_ns)
-
-
-def _crc32(payload: bytes, crc: int) -> int:
-    """The checksum of ordinary payloads in pieces: zlib lets other threads in for longer ones.
-
-    Getting back in costs the writer more than the sum, and that for each frame of a batch.
-    """
-    if len(payload) <= _CRC_PIECE_BYTES or len(payload) > _LONG_PAYLOAD_BYTES:
-        return crc32(payload, crc)
-    view = memoryview(payload)
-    for at in range(0, len(payload), _CRC_PIECE_BYTES):
-        crc = crc32(view[at : at + _CRC_PIECE_BYTES], crc)
-    return crc
 
 
 def claimed_bytes(buffer: bytes, at: int) -> int:
