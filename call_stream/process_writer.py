@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
-import subprocess
-import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,9 +29,9 @@ from call_stream.stream import (
     StreamError,
     StreamUnavailable,
 )
+from call_stream.writing_child import PROGRAM, WritingChild
 from call_stream.writing_messages import (
     Answer,
-    Answers,
     NotOpened,
     Opened,
     Refused,
@@ -45,12 +42,7 @@ from call_stream.writing_messages import (
 
 logger = logging.getLogger("call_stream")
 
-PROGRAM = ("-m", "call_stream.writing_process")
-_RECEIVE_BYTES = 64 * 1024
 _START_AGAIN_S = 1.0
-# It needs nothing that we are told by variables, and no secret of ours.
-_VARIABLES = ("PATH", "HOME", "LANG", "TZ")
-_PREFIXES = ("LC_", "LD_", "PYTHON")
 
 _ERRORS: dict[str, type[StreamError]] = {
     error.__name__: error for error in (StreamBusy, StreamUnavailable)
@@ -65,50 +57,6 @@ class _Waiting(Struct, frozen=True):
     payload: bytes
 
 
-class WritingProcess:
-    """The process, and our end of the socket to it."""
-
-    def __init__(self, program: Sequence[str], *arguments: str) -> None:
-        """Starts Python with a program that is told our socket first. Raises StreamUnavailable."""
-        self.socket, theirs = socket.socketpair()
-        self._answers = Answers()
-        try:
-            with theirs:
-                self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
-                    [sys.executable, "-P", *program, str(theirs.fileno()), *arguments],
-                    stdin=subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
-                    env=_environment(),
-                    # Ctrl-C reaches the whole foreground group; this one ends when we have.
-                    start_new_session=True,
-                )
-        except OSError as err:
-            self.socket.close()
-            raise StreamUnavailable(
-                f"The process that writes the call stream cannot be started: {err.strerror}."
-            ) from err
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._process.pid
-
-    def hear(self) -> Iterator[Answer] | None:
-        """Whatever it has answered; None once it has ended."""
-        try:
-            data = self.socket.recv(_RECEIVE_BYTES)
-        except BlockingIOError:
-            return iter(())
-        except OSError:
-            return None
-        return self._answers.take(data) if data else None
-
-    def end(self) -> int:
-        """The exit code of a process that has let go of its socket."""
-        self.socket.close()
-        return self._process.wait()
-
-
 class ProcessStreamWriter:
     """The one writer of a file stream, for one event loop; entries wait in memory, bounded.
 
@@ -118,7 +66,7 @@ class ProcessStreamWriter:
 
     def __init__(
         self,
-        start: Callable[[], WritingProcess],
+        start: Callable[[], WritingChild],
         *,
         standing: DiskStanding,
         clock_ns: Callable[[], int] = time.time_ns,
@@ -335,8 +283,8 @@ def open_process_writer(
     """
     days = "" if retention_days is None else repr(retention_days)
 
-    def start() -> WritingProcess:
-        return WritingProcess(program, str(directory), str(segment_bytes), days)
+    def start() -> WritingChild:
+        return WritingChild(program, str(directory), str(segment_bytes), days)
 
     standing = DiskStanding(directory, max_queued_bytes=max_queued_bytes, clock_s=clock_s)
     return ProcessStreamWriter(start, standing=standing, clock_ns=clock_ns)
@@ -344,7 +292,3 @@ def open_process_writer(
 
 def _has_ended(exit_code: int) -> str:
     return f"The process that writes the call stream has ended (exit code {exit_code})."
-
-
-def _environment() -> dict[str, str]:
-    return {k: v for k, v in os.environ.items() if k in _VARIABLES or k.startswith(_PREFIXES)}
