@@ -1,6 +1,7 @@
 """What the writer of a file stream knows of its disk, and whether it takes more for it.
 
-Counts and remembers; knows no thread, no process and no entry. Where threads share one, they lock.
+Counts and remembers; knows no thread, no process and no entry. Threads that share one call `take`
+and `done` under a lock.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -43,6 +42,8 @@ from call_stream.writing_messages import (
 logger = logging.getLogger("call_stream")
 
 _START_AGAIN_S = 1.0
+# A process that dies sooner after another, and has stored nothing, would die again.
+_STEADY_S = 10.0
 
 _ERRORS: dict[str, type[StreamError]] = {
     error.__name__: error for error in (StreamBusy, StreamUnavailable)
@@ -77,18 +78,17 @@ class ProcessStreamWriter:
         self._clock_ns = clock_ns
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: deque[_Waiting] = deque()
-        self._outgoing: list[bytes | memoryview] = []
         self._will_send = self._is_blocked = self._is_open = False
         self._why_not_open: StreamError | None = None
-        self._deaths = 0
-        """How many processes have died since one has stored something last."""
-        self._process = start()
+        self._died_at: float | None = None
+        """When a process died last, by the loop's clock; None once another one has stored."""
+        self._child = start()
         self._wait_until_open()
 
     @property
     def pid(self) -> int:
         """The process that writes now."""
-        return self._process.pid
+        return self._child.pid
 
     def append_async(
         self, kind: EntryKind, payload: bytes, *, owner: Owner = DEFAULT_OWNER
@@ -102,11 +102,14 @@ class ProcessStreamWriter:
         loop = asyncio.get_running_loop()
         size = len(payload)
         self._standing.take(size)
-        if loop is not self._loop:
-            self._listen(loop)
-        waiting = _Waiting(
-            loop.create_future(), entry_head(int(kind), self._clock_ns(), size), payload
-        )
+        try:
+            if loop is not self._loop:
+                self._listen(loop)
+            head = entry_head(int(kind), self._clock_ns(), size)
+            waiting = _Waiting(loop.create_future(), head, payload)
+        except BaseException:
+            self._standing.done(size)
+            raise
         self._waiting.append(waiting)
         self._put_out(waiting)
         return waiting.future
@@ -118,91 +121,91 @@ class ProcessStreamWriter:
     def close(self) -> None:
         """Stores what was taken, then ends the process. May be called twice.
 
-        To be called in the event loop, or when it has ended.
+        To be called in the event loop, or when it has ended; raises RuntimeError elsewhere.
         """
+        if self._loop is not None and self._loop.is_running() and not _is_here(self._loop):
+            raise RuntimeError("the writer is its event loop's, and to be closed there")
         if self._standing.is_closed:
             return
         self._standing.is_closed = True
         self._stop_listening()
-        with suppress(OSError, StreamError):
-            self._process.socket.setblocking(True)
+        with suppress(OSError, StreamError):  # without the process what waits is refused
             self._wait_until_open()
-            self._process.socket.sendall(b"".join(self._outgoing))
-            self._process.socket.shutdown(socket.SHUT_WR)
-        while (answers := self._process.hear()) is not None:
-            for answer in answers:
-                self._take(answer)
-        self._process.end()
+            while not self._child.send():
+                self._child.wait(to_send=True)
+                self._take_answers()
+            self._child.send_no_more()
+        while not self._child.has_ended:
+            self._child.wait()
+            self._take_answers()
+        self._child.end()
         self._refuse_all("The call stream is closed.")
 
     def _wait_until_open(self) -> None:
         while not self._is_open:
-            answers = self._process.hear()
-            if answers is None:
-                code = self._process.end()
+            if self._child.has_ended:
+                code = self._child.end()
                 raise self._why_not_open or StreamUnavailable(_has_ended(code))
-            for answer in answers:
-                self._take(answer)
+            self._child.wait()
+            self._take_answers()
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         self._stop_listening()
+        loop.add_reader(self._child.fileno(), self._hear)
         self._loop = loop
         self._will_send = False
-        self._process.socket.setblocking(False)
-        loop.add_reader(self._process.socket.fileno(), self._hear)
 
     def _stop_listening(self) -> None:
         loop, self._loop = self._loop, None
         if loop is not None and not loop.is_closed():
-            loop.remove_reader(self._process.socket.fileno())
+            loop.remove_reader(self._child.fileno())
             if self._is_blocked:
-                loop.remove_writer(self._process.socket.fileno())
+                loop.remove_writer(self._child.fileno())
         self._is_blocked = False
 
     def _put_out(self, waiting: _Waiting) -> None:
         """Sends the entry, with all others that come in this turn of the loop."""
         assert self._loop is not None  # noqa: S101  who puts out listens
-        self._outgoing += (waiting.head, waiting.payload)
+        self._standing.ask()
+        self._child.put(waiting.head, waiting.payload)
         if not self._will_send:
             self._will_send = True
             self._loop.call_soon(self._send)
 
     def _send(self) -> None:
         self._will_send = False
-        if self._is_blocked or not self._is_open or not self._outgoing or self._loop is None:
+        if self._is_blocked or not self._is_open or self._loop is None:
             return
-        data = b"".join(self._outgoing)
         try:
-            sent = self._process.socket.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:  # it has ended: reading tells
+            has_sent_all = self._child.send()
+        except OSError:
+            self._loop.call_soon(self._hear)
             return
-        self._standing.ask()
-        self._outgoing.clear()
-        if sent < len(data):
-            self._outgoing.append(memoryview(data)[sent:])
+        if not has_sent_all:
             self._is_blocked = True
-            self._loop.add_writer(self._process.socket.fileno(), self._send_on)
+            self._loop.add_writer(self._child.fileno(), self._send_on)
 
     def _send_on(self) -> None:
         if self._loop is not None:
-            self._loop.remove_writer(self._process.socket.fileno())
+            self._loop.remove_writer(self._child.fileno())
         self._is_blocked = False
         self._send()
 
     def _hear(self) -> None:
-        answers = self._process.hear()
-        if answers is None:
-            self._lose_process()
+        if self._loop is None:  # it was closed, or stopped listening, meanwhile
             return
-        for answer in answers:
+        self._take_answers()
+        if self._child.has_ended:
+            self._lose_child(self._loop)
+
+    def _take_answers(self) -> None:
+        for answer in self._child.hear():
             self._take(answer)
 
     def _take(self, answer: Answer) -> None:
         match answer:
             case Stored(positions):
-                self._deaths = 0
+                self._died_at = None
                 for position in positions:
                     self._settle(position)
                 self._standing.answer(has_more=bool(self._waiting))
@@ -213,6 +216,8 @@ class ProcessStreamWriter:
                     self._settle(StreamUnavailable(sentence))
                 self._standing.answer(sentence, has_more=bool(self._waiting))
             case Opened():
+                if self._standing.fault is not None:
+                    logger.info("the call stream is written again")
                 self._is_open = True
                 self._why_not_open = self._standing.fault = None
                 self._send()
@@ -229,42 +234,41 @@ class ProcessStreamWriter:
                 settle_future(waiting.future, result)
 
     def _refuse_all(self, why: str) -> None:
-        self._outgoing.clear()
         while self._waiting:
             self._settle(StreamUnavailable(why))
         self._standing.answer()
 
-    def _lose_process(self) -> None:
+    def _lose_child(self, loop: asyncio.AbstractEventLoop) -> None:
         """Has another process take over; at once, unless that has just failed."""
-        loop = self._loop
-        assert loop is not None  # noqa: S101  who hears listens
         self._stop_listening()
         self._is_open = False
-        self._deaths += 1
-        code = self._process.end()
+        code = self._child.end()
         why = str(self._why_not_open or _has_ended(code))
-        if self._deaths == 1:
+        died_before, self._died_at = self._died_at, loop.time()
+        if died_before is None or self._died_at - died_before > _STEADY_S:
             logger.error("%s Another one takes over.", why)
             self._start_another(loop)
-            return
-        if self._standing.fault is None:
-            logger.error("%s It is tried again every second.", why)
-        self._standing.fault = why
-        self._refuse_all(why)
-        loop.call_later(_START_AGAIN_S, self._start_another, loop)
+        else:
+            self._give_up_for_now(loop, why)
 
     def _start_another(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._standing.is_closed:
             return
         try:
-            self._process = self._start()
+            self._child = self._start()
         except StreamUnavailable as err:
-            self._standing.fault = str(err)
-            self._refuse_all(str(err))
-            loop.call_later(_START_AGAIN_S, self._start_another, loop)
+            self._give_up_for_now(loop, str(err))
             return
-        self._outgoing = [part for each in self._waiting for part in (each.head, each.payload)]
         self._listen(loop)
+        for waiting in self._waiting:
+            self._child.put(waiting.head, waiting.payload)
+
+    def _give_up_for_now(self, loop: asyncio.AbstractEventLoop, why: str) -> None:
+        if self._standing.fault != why:
+            logger.error("%s It is tried again every second.", why)
+        self._standing.fault = why
+        self._refuse_all(why)
+        loop.call_later(_START_AGAIN_S, self._start_another, loop)
 
 
 def open_process_writer(
@@ -279,7 +283,7 @@ def open_process_writer(
 ) -> ProcessStreamWriter:
     """The writer of the stream in `directory`, whose process has opened it.
 
-    Raises StreamError: StreamBusy and StreamUnavailable by name.
+    Raises StreamBusy, StreamUnavailable, and StreamError for a damaged stream.
     """
     days = "" if retention_days is None else repr(retention_days)
 
@@ -292,3 +296,11 @@ def open_process_writer(
 
 def _has_ended(exit_code: int) -> str:
     return f"The process that writes the call stream has ended (exit code {exit_code})."
+
+
+def _is_here(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the loop runs in this thread."""
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False

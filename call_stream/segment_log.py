@@ -1,6 +1,7 @@
 """Writing batches of entries durably into segment files: rotation, recovery, retention.
 
-One caller, one thread: knows no queues and no futures (file_writer.py), nor what a payload means.
+One caller, one thread: knows no queues, futures and sockets (file_writer.py, writing_process.py),
+nor what a payload means.
 """
 
 from __future__ import annotations

@@ -209,7 +209,7 @@ def open_writer(
 def open_event_loop_writer(url: str, *, retention_days: float | None = None) -> EventLoopWriter:
     """A writer for an event loop that does much else; of files in a process of its own.
 
-    Raises what `open_writer` raises.
+    Raises what `open_writer` raises, but plain StreamError for damage. To be closed in its loop.
     """
     if is_network(url):
         return open_writer(url, retention_days=retention_days)

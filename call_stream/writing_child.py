@@ -6,10 +6,12 @@ Knows a child process and a socket; what is sent and answered means nothing here
 from __future__ import annotations
 
 import os
+import select
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 
 from call_stream.stream import StreamUnavailable
 from call_stream.writing_messages import Answer, Answers
@@ -23,13 +25,17 @@ _PREFIXES = ("LC_", "LD_", "PYTHON")
 
 
 class WritingChild:
-    """The process, and our end of the socket to it."""
+    """The process, our end of the socket to it, and what is on its way there."""
 
     def __init__(self, program: Sequence[str], *arguments: str) -> None:
-        """Starts Python with a program that is told our socket first. Raises StreamUnavailable."""
-        self.socket, theirs = socket.socketpair()
+        """Starts Python with a program that is told its socket first. Raises StreamUnavailable."""
+        self.has_ended = False
+        """Whether it has let go of its socket, and all that it answered was heard."""
         self._answers = Answers()
+        self._outgoing: list[bytes] = []
+        self._unsent = memoryview(b"")
         try:
+            self._socket, theirs = socket.socketpair()
             with theirs:
                 self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
                     [sys.executable, "-P", *program, str(theirs.fileno()), *arguments],
@@ -40,29 +46,69 @@ class WritingChild:
                     start_new_session=True,
                 )
         except OSError as err:
-            self.socket.close()
             raise StreamUnavailable(
                 f"The process that writes the call stream cannot be started: {err.strerror}."
             ) from err
+        self._socket.setblocking(False)
 
     @property
     def pid(self) -> int:
         """The process id."""
         return self._process.pid
 
-    def hear(self) -> Iterator[Answer] | None:
-        """Whatever it has answered; None once it has ended."""
-        try:
-            data = self.socket.recv(_RECEIVE_BYTES)
-        except BlockingIOError:
-            return iter(())
-        except OSError:
-            return None
-        return self._answers.take(data) if data else None
+    def fileno(self) -> int:
+        """Of our end of the socket."""
+        return self._socket.fileno()
+
+    def put(self, *parts: bytes) -> None:
+        """Has them sent by the next `send`."""
+        self._outgoing += parts
+
+    def send(self) -> bool:
+        """Whether all that was put has gone; else the socket takes no more now.
+
+        Raises OSError once the process has ended.
+        """
+        while True:
+            if not self._unsent:
+                if not self._outgoing:
+                    return True
+                self._unsent = memoryview(b"".join(self._outgoing))
+                self._outgoing.clear()
+            try:
+                sent = self._socket.send(self._unsent)
+            except BlockingIOError:
+                return False
+            self._unsent = self._unsent[sent:]
+
+    def send_no_more(self) -> None:
+        """Tells the process to store what it has, and to end. Raises OSError if it has ended."""
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def hear(self) -> list[Answer]:
+        """All that it has answered since."""
+        pieces = []
+        # To the very end: some event loops tell only once that a socket's other side is gone.
+        with suppress(BlockingIOError):
+            while not self.has_ended:
+                try:
+                    data = self._socket.recv(_RECEIVE_BYTES)
+                except ConnectionError:
+                    data = b""
+                self.has_ended = not data
+                pieces.append(data)
+        return self._answers.take(b"".join(pieces))
+
+    def wait(self, *, to_send: bool = False) -> None:
+        """Returns when there is something to hear or, if wanted, more can be sent."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN | (select.POLLOUT if to_send else 0))
+        poll.poll()
 
     def end(self) -> int:
         """The exit code of a process that has let go of its socket."""
-        self.socket.close()
+        self.has_ended = True
+        self._socket.close()
         return self._process.wait()
 
 

@@ -7,7 +7,6 @@ length. Pure: knows no sockets and no processes.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 
 import msgspec
 from msgspec import Struct
@@ -99,12 +98,14 @@ class Answers:
     def __init__(self) -> None:
         self._buffer = b""
 
-    def take(self, data: bytes) -> Iterator[Answer]:
+    def take(self, data: bytes) -> list[Answer]:
         """All that are whole with this, and not given before."""
         self._buffer += data
+        answers = []
         while len(self._buffer) >= _LENGTH.size:
             end = _LENGTH.size + _LENGTH.unpack_from(self._buffer)[0]
             if len(self._buffer) < end:
-                return
-            body, self._buffer = self._buffer[_LENGTH.size : end], self._buffer[end:]
-            yield _decode(body)
+                break
+            answers.append(_decode(self._buffer[_LENGTH.size : end]))
+            self._buffer = self._buffer[end:]
+        return answers

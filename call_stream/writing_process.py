@@ -47,8 +47,8 @@ class _Receiver:
         self._poll.register(connection, select.POLLIN)
 
     def tell(self, answer: Answer) -> None:
-        """Sends an answer; one that nobody hears any more is no loss."""
-        with suppress(OSError):
+        """Sends an answer; one that nobody hears any more is no loss, and any other is a fault."""
+        with suppress(ConnectionError):
             self._connection.sendall(encode_answer(answer))
 
     def hear(self, within_s: float) -> bytes | None:
@@ -75,7 +75,7 @@ class _Relay(logging.Handler):
         self._receiver = receiver
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._receiver.tell(Said(record.levelno, self.format(record)))
+        self._receiver.tell(Said(record.levelno, _sayable(self.format(record))))
 
 
 def run(
@@ -97,7 +97,7 @@ def run(
             directory, segment_bytes=segment_bytes, retention_days=retention_days, disk=disk
         )
     except StreamError as err:
-        receiver.tell(NotOpened(type(err).__name__, str(err)))
+        receiver.tell(NotOpened(type(err).__name__, _sayable(str(err))))
         return
     receiver.tell(Opened())
     try:
@@ -124,6 +124,11 @@ def _write(receiver: _Receiver, log: SegmentLog) -> None:
                 receiver.tell(Refused(len(batch), str(result), is_fault=log.fault is not None))
             else:
                 receiver.tell(Stored(result))
+
+
+def _sayable(text: str) -> str:
+    """The text, with what of a directory's name is not UTF-8 escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def main(disk: Disk | None = None) -> None:

@@ -5,7 +5,6 @@ Wires what it is given; opens nothing itself, and closes the stream when the ser
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -81,7 +80,7 @@ def create_app(
             for part in beside:
                 await running.enter_async_context(part)
             yield
-        await asyncio.to_thread(stream.close)
+        stream.close()
         if recordings is not None:
             await recordings.aclose()
 

@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
+from call_stream import process_writer
 from call_stream.file_reader import FileStreamReader
 from call_stream.file_writer import open_file_writer
 from call_stream.frames import parse_frame
@@ -32,8 +35,29 @@ from call_stream.stream import (
 )
 from call_stream.writer_lock import is_written
 
+# Dies with what it was sent unread, just after an answer: a socket's other side then fails.
+DIES_UNREAD = """
+import os, signal, socket, sys
+from call_stream.writing_messages import Opened, Said, encode_answer
+
+connection = socket.socket(fileno=int(sys.argv[1]))
+connection.sendall(encode_answer(Opened()))
+connection.recv(1)
+connection.sendall(encode_answer(Said(20, "last words")))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 HELD = Path(__file__).with_name("held_writing.py")
 Open = Callable[..., ProcessStreamWriter]
+
+
+@pytest.fixture(autouse=True, params=["uvloop", "asyncio"])
+def every_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """`asyncio.run` runs the loop of the receiver, and the one where there is no other."""
+    before = asyncio.get_event_loop_policy()
+    if request.param == "uvloop":
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    yield
+    asyncio.set_event_loop_policy(before)
 
 
 @pytest.fixture
@@ -365,6 +389,119 @@ def is_open(writer: ProcessStreamWriter) -> bool:
     return True
 
 
+def test_a_process_that_dies_with_entries_unread_leaves_nobody_waiting(directory: Path) -> None:
+    writer = open_process_writer(directory, program=["-c", DIES_UNREAD])
+
+    async def append_one() -> None:
+        taken = writer.append_async(EntryKind.CALL, b"x")
+        await asyncio.sleep(0)
+        time.sleep(0.3)  # noqa: ASYNC251  the loop sees the answer and the death at once
+        with pytest.raises(StreamUnavailable, match="has ended"):
+            await asyncio.wait_for(taken, 20)
+
+    asyncio.run(append_one())
+    writer.close()
+
+
+def test_a_process_that_cannot_be_started_for_want_of_files_is_started_later(
+    directory: Path, open_writer: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = open_writer()
+
+    async def kill() -> None:
+        await append(writer, b"before")
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "socketpair", no_more_files)
+            os.kill(writer.pid, signal.SIGKILL)
+            await until(lambda: not is_open(writer))
+            assert "Too many open files" in await refused(writer)
+        await until(lambda: is_open(writer))
+        await append(writer, b"after")
+
+    asyncio.run(kill())
+
+    assert payloads(directory) == [b"before", b"after"]
+
+
+def no_more_files() -> None:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def test_a_disk_that_hangs_while_another_process_opens_is_told(
+    directory: Path, open_writer: Open, told: Path
+) -> None:
+    now = [100.0]
+    writer = open_writer(clock_s=lambda: now[0])
+
+    async def kill_and_hang() -> None:
+        await append(writer, b"before")
+        (told / "hold").touch()
+        killed = writer.pid
+        os.kill(killed, signal.SIGKILL)
+        await until(lambda: writer.pid != killed)
+        taken = writer.append_async(EntryKind.CALL, b"after")
+        now[0] += 5.1
+        with pytest.raises(StreamUnavailable, match="hangs"):
+            writer.check()
+        (told / "hold").unlink()
+        await taken
+
+    asyncio.run(kill_and_hang())
+
+    assert payloads(directory) == [b"before", b"after"]
+
+
+def test_a_death_long_after_another_is_bridged_like_the_first(
+    directory: Path, open_writer: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_writer, "_STEADY_S", 0.0)
+    writer = open_writer()
+
+    async def kill_twice() -> None:
+        await append(writer, b"before")
+        for _ in range(2):
+            killed = writer.pid
+            os.kill(killed, signal.SIGKILL)
+            await until(lambda killed=killed: writer.pid != killed)  # type: ignore[misc]
+        await append(writer, b"after")
+
+    asyncio.run(kill_twice())
+
+    assert payloads(directory) == [b"before", b"after"]
+
+
+def test_closing_with_more_waiting_than_both_sockets_hold_stores_it_all(
+    directory: Path, open_writer: Open, told: Path
+) -> None:
+    writer = open_writer()
+
+    async def append_many() -> None:
+        (told / "hold").touch()
+        for number in range(30_000):
+            writer.append_async(EntryKind.CALL, b"%2000d" % number)
+        await asyncio.sleep(0.1)
+        (told / "hold").unlink()
+        writer.close()
+
+    asyncio.run(append_many())
+
+    assert [int(payload) for payload in payloads(directory)] == list(range(30_000))
+
+
+def test_the_writer_is_not_closed_beside_its_loop(directory: Path, open_writer: Open) -> None:
+    writer = open_writer()
+
+    async def close_in_a_thread() -> None:
+        await append(writer, b"one")
+        with pytest.raises(RuntimeError, match="to be closed there"):
+            await asyncio.to_thread(writer.close)
+        await append(writer, b"two")
+
+    asyncio.run(close_in_a_thread())
+
+    assert payloads(directory) == [b"one", b"two"]
+
+
 def test_a_process_that_cannot_be_started_is_told(directory: Path) -> None:
     with pytest.raises(StreamUnavailable, match=r"has ended \(exit code 7\)"):
         open_process_writer(directory, program=["-c", "raise SystemExit(7)"])
@@ -391,6 +528,15 @@ def test_a_damaged_stream_is_not_opened(directory: Path, open_writer: Open) -> N
 
     with pytest.raises(StreamError, match="The call stream is damaged: an acknowledged entry"):
         open_process_writer(directory)
+
+
+def test_a_name_that_is_not_utf_8_is_told_all_the_same(tmp_path: Path) -> None:
+    directory = tmp_path / os.fsdecode(b"str\xe9am")
+    writer = open_process_writer(directory)
+
+    with pytest.raises(StreamBusy, match=r"str\\udce9am: only one receiver"):
+        open_process_writer(directory)
+    writer.close()
 
 
 def test_what_the_process_has_to_say_is_in_our_log(
