@@ -8,7 +8,9 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from typing import Any
 import httpx
 import pytest
 
+from call_stream.excerpt import record_from_excerpt
+from call_stream.stream import open_reader
 from hubspot_calls.rooms import open_store
 from hubspot_calls.settings import Settings
 from hubspot_simulator.simulator import Simulator
@@ -64,13 +68,18 @@ def post(url: str, door: dict[str, str], body: bytes) -> httpx.Response:
 
 def target_of(process: subprocess.Popen[str]) -> int:
     """The process id of its target; 0 while there is none."""
+    return child_of(process, b"target_hubspot_calls.target")
+
+
+def child_of(process: subprocess.Popen[str], words_of_it: bytes) -> int:
+    """The process id of its child that is run with these words; 0 while there is none."""
     for directory in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((directory / "stat").read_text().rpartition(")")[2].split()[1])
             words = (directory / "cmdline").read_bytes()
         except OSError:
             continue
-        if parent == process.pid and b"target_hubspot_calls.target" in words:
+        if parent == process.pid and words_of_it in words:
             return int(directory.name)
     return 0
 
@@ -102,6 +111,76 @@ def test_a_report_posted_to_serve_becomes_a_note_and_the_rest_ends_in_order(
     assert "Traceback" not in err
     with open_store(settings) as store:
         assert store.ledger.counts() == {("settled", "created"): 1}
+
+
+def test_what_writes_the_stream_may_be_killed_under_load_and_no_report_is_lost_or_refused(
+    start: Start, door: dict[str, str], settings: Settings
+) -> None:
+    process = start("serve", "--port", "0", "--no-sync")
+    url = listening_at(process)
+    body, posted = REPORT.read_bytes(), [f"killed-{number}" for number in range(120)]
+    killed: set[int] = set()
+    statuses: Counter[int] = Counter()
+
+    for number, call_id in enumerate(posted):
+        if number % 40 == 20:
+            writing = child_of(process, b"call_stream.writing_process")
+            os.kill(writing, signal.SIGKILL)
+            killed.add(writing)
+        statuses[post(url, door, body.replace(CALL_ID.encode(), call_id.encode())).status_code] += 1
+    stored = {
+        record_from_excerpt(entry.payload).id for entry in open_reader(settings.stream_url).read()
+    }
+    process.send_signal(signal.SIGTERM)
+    err = rest_of(process)
+
+    assert statuses == {200: 120}
+    assert stored == set(posted)
+    assert len(killed) == 3
+    assert err.count("Another one takes over.") == 3
+    assert process.returncode == 0
+
+
+def test_serve_killed_under_load_leaves_a_stream_the_next_one_writes_at_once(
+    start: Start, door: dict[str, str], settings: Settings
+) -> None:
+    answered: set[str] = set()
+
+    for number in range(3):
+        post_until_killed(start, door, f"round-{number}", answered)
+
+    stored = {
+        record_from_excerpt(entry.payload).id for entry in open_reader(settings.stream_url).read()
+    }
+    assert len(answered) >= 120
+    assert answered <= stored
+
+
+def post_until_killed(start: Start, door: dict[str, str], name: str, answered: set[str]) -> None:
+    """Starts a receiver and kills it once four senders have been answered 40 times."""
+    process = start("serve", "--port", "0", "--no-sync")
+    url = listening_at(process)
+    writing = child_of(process, b"call_stream.writing_process")
+    body, before = REPORT.read_bytes(), len(answered)
+
+    def post_many(lane: int) -> None:
+        for number in range(1000):
+            call_id = f"{name}-{lane}-{number}"
+            try:
+                answer = post(url, door, body.replace(CALL_ID.encode(), call_id.encode()))
+            except httpx.TransportError:
+                return
+            if answer.status_code == 200:
+                answered.add(call_id)
+
+    threads = [threading.Thread(target=post_many, args=(lane,)) for lane in range(4)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: len(answered) >= before + 40)
+    process.kill()
+    for thread in threads:
+        thread.join()
+    wait_for(lambda: not Path(f"/proc/{writing}").exists())
 
 
 def test_serve_tells_in_its_metrics_of_connections_that_it_turned_away(start: Start) -> None:
