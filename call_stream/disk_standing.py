@@ -74,6 +74,12 @@ class DiskStanding:
         """Counts `size` bytes of payloads that do not wait any more, whatever became of them."""
         self._queued_bytes -= size
 
+    @property
+    def hangs(self) -> bool:
+        """Whether the disk has had something to do for long, and has not answered."""
+        since = self._at_disk_since
+        return since is not None and self._clock_s() - since > _HUNG_S
+
     def check(self) -> None:
         """Returns when entries can be stored. Raises StreamUnavailable with the reason if not."""
         if self.is_closed:
@@ -82,8 +88,7 @@ class DiskStanding:
             raise StreamUnavailable(self.fault)
         if self._queued_bytes >= self._max_queued_bytes:
             raise StreamUnavailable("The call stream's disk is too slow: too much waits for it.")
-        since = self._at_disk_since
-        if since is not None and self._clock_s() - since > _HUNG_S:
+        if self.hangs:
             raise StreamUnavailable("The call stream's disk hangs: it has not answered for long.")
         refusal = self._refusal
         if refusal and _free_bytes(self._directory) < _LEAST_FREE_BYTES:

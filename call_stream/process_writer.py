@@ -42,6 +42,9 @@ from call_stream.writing_messages import (
 logger = logging.getLogger("call_stream")
 
 _START_AGAIN_S = 1.0
+_LOOK_S = 1.0
+# Who ends a receiver does not wait longer for a disk that does not answer.
+_PATIENCE_AT_THE_END_S = 1.5
 # A process that dies sooner after another, and has stored nothing, would die again.
 _STEADY_S = 10.0
 
@@ -79,6 +82,8 @@ class ProcessStreamWriter:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: deque[_Waiting] = deque()
         self._will_send = self._is_blocked = self._is_open = False
+        self._said_hanging = False
+        self._looking: asyncio.TimerHandle | None = None
         self._why_not_open: StreamError | None = None
         self._died_at: float | None = None
         """When a process died last, by the loop's clock; None once another one has stored."""
@@ -129,31 +134,43 @@ class ProcessStreamWriter:
             return
         self._standing.is_closed = True
         self._stop_listening()
-        with suppress(OSError, StreamError):  # without the process what waits is refused
-            self._wait_until_open()
+        try:
+            self._wait_until_open(_PATIENCE_AT_THE_END_S)
             while not self._child.send():
-                self._child.wait(to_send=True)
-                self._take_answers()
+                self._take_next(_PATIENCE_AT_THE_END_S, to_send=True)
             self._child.send_no_more()
-        while not self._child.has_ended:
-            self._child.wait()
-            self._take_answers()
-        self._child.end()
+            while not self._child.has_ended:
+                self._take_next(_PATIENCE_AT_THE_END_S)
+            self._child.end()
+        except TimeoutError:
+            logger.error(
+                "the call stream's disk hangs: %d reports were not stored, and not answered",
+                len(self._waiting),
+            )
+            self._child.kill()
+        except (OSError, StreamError):
+            self._child.end()
         self._refuse_all("The call stream is closed.")
 
-    def _wait_until_open(self) -> None:
+    def _wait_until_open(self, within_s: float | None = None) -> None:
         while not self._is_open:
             if self._child.has_ended:
                 code = self._child.end()
                 raise self._why_not_open or StreamUnavailable(_has_ended(code))
-            self._child.wait()
-            self._take_answers()
+            self._take_next(within_s)
+
+    def _take_next(self, within_s: float | None, *, to_send: bool = False) -> None:
+        """Takes what is answered next, unless more can be sent first. Raises TimeoutError."""
+        if not self._child.wait(within_s, to_send=to_send):
+            raise TimeoutError
+        self._take_answers()
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         self._stop_listening()
         loop.add_reader(self._child.fileno(), self._hear)
         self._loop = loop
         self._will_send = False
+        self._looking = loop.call_later(_LOOK_S, self._look_at_disk)
 
     def _stop_listening(self) -> None:
         loop, self._loop = self._loop, None
@@ -162,6 +179,19 @@ class ProcessStreamWriter:
             if self._is_blocked:
                 loop.remove_writer(self._child.fileno())
         self._is_blocked = False
+        if self._looking is not None:
+            self._looking.cancel()
+
+    def _look_at_disk(self) -> None:
+        """Says in the log when the disk begins to hang, and when it is over."""
+        if self._standing.hangs != self._said_hanging:
+            self._said_hanging = not self._said_hanging
+            if self._said_hanging:
+                logger.error("the call stream's disk hangs: reports wait for it, unanswered")
+            else:
+                logger.info("the call stream's disk answers again")
+        if self._loop is not None:
+            self._looking = self._loop.call_later(_LOOK_S, self._look_at_disk)
 
     def _put_out(self, waiting: _Waiting) -> None:
         """Sends the entry, with all others that come in this turn of the loop."""

@@ -99,17 +99,22 @@ class WritingChild:
                 pieces.append(data)
         return self._answers.take(b"".join(pieces))
 
-    def wait(self, *, to_send: bool = False) -> None:
-        """Returns when there is something to hear or, if wanted, more can be sent."""
+    def wait(self, within_s: float | None = None, *, to_send: bool = False) -> bool:
+        """Whether there is something to hear or, if wanted, more can be sent, in that time."""
         poll = select.poll()
         poll.register(self._socket, select.POLLIN | (select.POLLOUT if to_send else 0))
-        poll.poll()
+        return bool(poll.poll(None if within_s is None else within_s * 1000))
 
     def end(self) -> int:
         """The exit code of a process that has let go of its socket."""
         self.has_ended = True
         self._socket.close()
         return self._process.wait()
+
+    def kill(self) -> None:
+        """Ends it by force, without waiting: one that waits for its disk ends when that answers."""
+        self.has_ended = True
+        self._process.kill()
 
 
 def _environment() -> dict[str, str]:

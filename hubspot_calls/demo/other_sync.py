@@ -6,6 +6,7 @@ Knows how tap and target are told their settings through the environment; nothin
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import time
@@ -22,8 +23,11 @@ def run_command(command: str, settings: Settings) -> float:
     What it prints goes to stderr. Raises SyncFailed when it cannot start or ends with a failure.
     """
     words = shlex.split(command)
+    # Where Meltano keeps its bookmarks is whoever runs it to say, and not the demo's.
+    meltano = {name: value for name, value in os.environ.items() if name.startswith("MELTANO_")}
     environment = clean_environment(
-        _variables("TAP_VAPI", settings.tap_config(follow=False))
+        meltano
+        | _variables("TAP_VAPI", settings.tap_config(follow=False))
         | _variables("TARGET_HUBSPOT_CALLS", settings.target_config())
     )
     started = time.monotonic()

@@ -307,8 +307,9 @@ def test_a_disk_that_is_too_slow_is_answered_with_refusal_and_recovers(
 
 
 def test_a_disk_that_hangs_is_told_after_five_seconds_and_forgotten_when_it_answers(
-    open_writer: Open, told: Path
+    open_writer: Open, told: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     now = [100.0]
     writer = open_writer(clock_s=lambda: now[0])
 
@@ -321,12 +322,38 @@ def test_a_disk_that_hangs_is_told_after_five_seconds_and_forgotten_when_it_answ
         now[0] += 0.1
         with pytest.raises(StreamUnavailable, match="hangs"):
             writer.check()
+        await until(lambda: "reports wait for it" in caplog.text)
         (told / "hold").unlink()
         await taken
         now[0] += 60
         writer.check()
+        await until(lambda: "disk answers again" in caplog.text)
 
     asyncio.run(hang())
+
+
+def test_closing_does_not_wait_for_a_disk_that_hangs(
+    directory: Path, open_writer: Open, told: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = open_writer()
+
+    async def close_while_it_hangs() -> float:
+        await append(writer, b"stored")
+        (told / "hold").touch()
+        taken = writer.append_async(EntryKind.CALL, b"not answered")
+        await asyncio.sleep(0.1)
+        began = time.monotonic()
+        writer.close()
+        took_s = time.monotonic() - began
+        with pytest.raises(StreamUnavailable, match="closed"):
+            await taken
+        return took_s
+
+    took_s = asyncio.run(close_while_it_hangs())
+
+    assert took_s < 5
+    assert "the call stream's disk hangs: 1 reports were not stored" in caplog.text
+    open_process_writer(directory).close()
 
 
 def test_a_process_that_is_killed_is_followed_by_another_and_nothing_is_lost(
