@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -144,15 +144,10 @@ class OneByOne:
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor()
 
-    def append(
-        self, kind: EntryKind, payload: bytes, *, owner: Owner = DEFAULT_OWNER
-    ) -> Future[int]:
-        return self._threads.submit(self._store, kind, payload)
-
     def append_async(
         self, kind: EntryKind, payload: bytes, *, owner: Owner = DEFAULT_OWNER
     ) -> asyncio.Future[int]:
-        return asyncio.wrap_future(self.append(kind, payload))
+        return asyncio.wrap_future(self._threads.submit(self._store, kind, payload))
 
     def check(self) -> None:
         return

@@ -259,9 +259,8 @@ class ProcessStreamWriter:
     def _settle(self, result: int | StreamUnavailable) -> None:
         waiting = self._waiting.popleft()
         self._standing.done(len(waiting.payload))
-        if not waiting.future.done():  # a caller that went away has cancelled its own
-            with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
-                settle_future(waiting.future, result)
+        with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+            settle_future(waiting.future, result)
 
     def _refuse_all(self, why: str) -> None:
         while self._waiting:

@@ -53,12 +53,13 @@ def settle(
 
 def _settle_in_loop(settled: _Settled) -> None:
     for future, result in settled:
-        if not future.done():  # a caller that went away has cancelled its own
-            settle_future(future, result)
+        settle_future(future, result)
 
 
 def settle_future(future: EntryFuture, result: int | StreamUnavailable) -> None:
-    """Gives one future, which is not done, its position or refusal."""
+    """Gives one future its position or refusal."""
+    if future.done():  # a caller that went away has cancelled its own
+        return
     if isinstance(result, int):
         future.set_result(result)
     else:

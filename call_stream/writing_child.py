@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from call_stream.stream import StreamUnavailable
 from call_stream.writing_messages import Answer, Answers
@@ -36,8 +36,9 @@ class WritingChild:
         self._outgoing: list[bytes] = []
         self._unsent = memoryview(b"")
         try:
-            self._socket, theirs = socket.socketpair()
-            with theirs:
+            ours, theirs = socket.socketpair()
+            with ExitStack() as unless_started, theirs:
+                unless_started.enter_context(ours)
                 self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
                     [sys.executable, "-P", *program, str(theirs.fileno()), *arguments],
                     stdin=subprocess.DEVNULL,
@@ -46,10 +47,12 @@ class WritingChild:
                     # Ctrl-C reaches the whole foreground group; this one ends when we have.
                     start_new_session=True,
                 )
+                unless_started.pop_all()
         except OSError as err:
             raise StreamUnavailable(
                 f"The process that writes the call stream cannot be started: {err.strerror}."
             ) from err
+        self._socket = ours
         self._socket.setblocking(False)
 
     @property

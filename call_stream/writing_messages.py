@@ -72,12 +72,9 @@ class Entries:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def add(self, data: bytes) -> None:
-        """Takes what came next."""
+    def take(self, data: bytes) -> list[Entry]:
+        """All that are whole with this, and not given before."""
         self._buffer += data
-
-    def take(self) -> list[Entry]:
-        """All that are whole, and not given before."""
         entries = []
         at, end = 0, len(self._buffer)
         with memoryview(self._buffer) as view:

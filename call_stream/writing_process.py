@@ -115,8 +115,7 @@ def _write(receiver: _Receiver, log: SegmentLog) -> None:
             continue
         if not data:
             return
-        entries.add(data)
-        whole = entries.take()
+        whole = entries.take(data)
         for at in range(0, len(whole), BATCH_ENTRIES):
             batch = whole[at : at + BATCH_ENTRIES]
             result = log.commit(batch)

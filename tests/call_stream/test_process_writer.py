@@ -529,6 +529,22 @@ def test_the_writer_is_not_closed_beside_its_loop(directory: Path, open_writer: 
     assert payloads(directory) == [b"one", b"two"]
 
 
+def test_a_process_that_the_system_refuses_leaves_no_socket_open(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    opened = len(list(Path("/dev/fd").iterdir()))
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+
+    with pytest.raises(StreamUnavailable, match="cannot be started: Resource") as caught:
+        open_process_writer(directory)
+
+    assert caught.value.__traceback__ is not None  # and with it all that could be held open
+    assert len(list(Path("/dev/fd").iterdir())) == opened
+
+
 def test_a_process_that_cannot_be_started_is_told(directory: Path) -> None:
     with pytest.raises(StreamUnavailable, match=r"has ended \(exit code 7\)"):
         open_process_writer(directory, program=["-c", "raise SystemExit(7)"])
